@@ -1,0 +1,139 @@
+"""Writing so that a reader sees the old file or the new one, never a half.
+
+The order is: write beside the target, flush, fsync, rename, fsync the folder. A crash leaves at worst a file
+whose name starts with ``.tmp-``, which :func:`sweep` removes.
+"""
+
+import errno
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from publicai_edge.errors import HostError
+
+TEMP_PREFIX = ".tmp-"
+
+
+@contextmanager
+def host_errors(action: str, path: Path) -> Iterator[None]:
+    """Turn a full disk, a missing permission and their kin into :class:`HostError` that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise host_error(error, action, path) from error
+
+
+def host_error(error: OSError, action: str, path: Path) -> HostError:
+    """Return the sentence for an operating-system error that happened during ``action`` on ``path``."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        free = _free_bytes(path)
+        return HostError(
+            f"The disk is full: cannot {action} {path} ({free / 1e6:,.0f} MB free there).",
+            hint="Free some space, or point --cache and --output to another disk, and run the same command "
+            "again; what is already done is kept.",
+            path=str(path),
+        )
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return HostError(
+            f"No permission to {action} {path}: {error.strerror}.",
+            hint="Choose a folder you may write to with --output or --cache, or ask its owner.",
+            path=str(path),
+        )
+    return HostError(f"Cannot {action} {path}: {error.strerror or error}.", path=str(path))
+
+
+def _free_bytes(path: Path) -> int:
+    for place in (path, *path.parents):
+        if place.exists():
+            return shutil.disk_usage(place).free
+    return 0
+
+
+def require_space(folder: Path, needed: int, what: str) -> None:
+    """Refuse work that cannot fit, before it starts.
+
+    Raises:
+        HostError: fewer than ``needed`` bytes are free where ``folder`` lies or will lie.
+    """
+    free = _free_bytes(folder)
+    if free < needed:
+        raise HostError(
+            f"{what} needs {needed / 1e6:,.0f} MB at {folder}, and only {free / 1e6:,.0f} MB are free.",
+            hint="Free some space, or point --cache and --output to another disk.",
+            path=str(folder),
+            needed=needed,
+            free=free,
+        )
+
+
+def fsync_path(path: Path) -> None:
+    """Flush a file or a folder's entries to the disk; a no-op where the system cannot open folders."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:  # Windows cannot open folders
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace ``path`` with ``data``, durably and atomically."""
+    with host_errors("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=TEMP_PREFIX, dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        fsync_path(path.parent)
+
+
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Yield a fresh folder inside ``parent``, removed afterwards whatever happens short of a power cut."""
+    with host_errors("create a folder in", parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=TEMP_PREFIX, dir=parent))
+    try:
+        yield folder
+    finally:
+        remove_tree(folder)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder that may hold read-only files."""
+
+    def make_writable(_function: object, path: str, _info: object) -> None:
+        Path(path).parent.chmod(0o755)
+        Path(path).chmod(0o644)
+        Path(path).unlink()
+
+    if folder.exists():
+        shutil.rmtree(folder, onerror=make_writable)
+
+
+def sweep(folder: Path, older_than: float = 3600.0) -> int:
+    """Remove what interrupted runs left in ``folder`` over ``older_than`` seconds ago; return how many."""
+    removed = 0
+    for entry in folder.glob(f"{TEMP_PREFIX}*"):
+        try:
+            if time.time() - entry.stat().st_mtime < older_than:
+                continue
+            remove_tree(entry) if entry.is_dir() else entry.unlink()
+            removed += 1
+        except FileNotFoundError:
+            continue  # its owner finished in the meantime
+    return removed

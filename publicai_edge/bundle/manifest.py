@@ -1,0 +1,164 @@
+"""``bundle.json``: the bundle's identity and everything the kiosk needs to know to run it.
+
+Invariant: it holds no time, no path and no name of the machine that built it; the same recipe and lock give the
+same bytes. File paths are relative to the bundle's folder.
+"""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from publicai_edge.artifact import check_relative
+from publicai_edge.errors import BundleError
+
+FILE_NAME = "bundle.json"
+FORMAT = 1
+
+Words = dict[str, str]
+RelativePath = Annotated[str, AfterValidator(check_relative)]
+Sha256 = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StewardInfo(_Part):
+    """Who answers for the bundle."""
+
+    name: str
+    contact: str
+    ask_a_person: Words
+
+
+class ModelInfo(_Part):
+    """The language model: where it came from, under which licence, and its file here."""
+
+    name: str
+    source: str
+    revision: str | None
+    license: str
+    license_url: str
+    quantization: str
+    file: RelativePath
+    sha256: Sha256
+    size: int
+
+
+class EmbeddingInfo(_Part):
+    """The embedding model: its folder here, and what the conversion cost (cosine to the original)."""
+
+    name: str
+    source: str
+    revision: str | None
+    license: str
+    license_url: str
+    quantization: str
+    folder: RelativePath
+    mean_cosine: float
+    min_cosine: float
+
+
+class KnowledgeInfo(_Part):
+    """The indexed documents."""
+
+    file: RelativePath
+    license: str
+    documents: int
+    passages: int
+    top: int
+    min_relevance: float
+
+
+class ServiceInfo(_Part):
+    """One thing the kiosk offers, with its words in every language."""
+
+    id: str
+    title: Words
+    description: Words
+    prompt: Words
+    search: bool
+    max_tokens: int
+    temperature: float
+
+
+class WarmInfo(_Part):
+    """A stored state of one service's prompt in one language."""
+
+    service: str
+    language: str
+    file: RelativePath
+    tokens: int
+
+
+class EngineInfo(_Part):
+    """Settings the engine is started with; the fingerprint says which engine made the warm states."""
+
+    name: Literal["llama"] = "llama"
+    context: int
+    kv_type: Literal["f16"] = "f16"
+    warm: tuple[WarmInfo, ...] = ()
+    warm_fingerprint: str | None = None
+
+
+class Manifest(_Part):
+    """The whole of ``bundle.json``."""
+
+    format: Literal[1] = FORMAT
+    name: str
+    version: str
+    release: int
+    title: Words
+    languages: tuple[str, ...]
+    steward: StewardInfo
+    model: ModelInfo
+    embedding: EmbeddingInfo | None
+    knowledge: KnowledgeInfo | None
+    services: tuple[ServiceInfo, ...]
+    engine: EngineInfo
+    session_minutes: int
+    recipe: Sha256
+    built_by: str
+
+    @property
+    def folder_name(self) -> str:
+        """Name of the bundle's folder."""
+        return f"{self.name}-{self.version}"
+
+    def service(self, name: str) -> ServiceInfo | None:
+        """Return the service called ``name``, or None."""
+        return next((service for service in self.services if service.id == name), None)
+
+    def to_bytes(self) -> bytes:
+        """Return the file's content: indented, sorted, UTF-8."""
+        text = json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
+        return (text + "\n").encode()
+
+
+def parse(data: bytes, where: str) -> Manifest:
+    """Read the content of a ``bundle.json``.
+
+    Raises:
+        BundleError: it is not JSON, of a newer format, or lacks something.
+    """
+    try:
+        raw: Any = json.loads(data)
+        found = raw.get("format") if isinstance(raw, dict) else None
+        if found != FORMAT:
+            raise BundleError(
+                f"{where} has bundle format {found!r}; this program reads format {FORMAT}.",
+                hint="Update publicai-edge on this machine, or build the bundle again.",
+            )
+        return Manifest.model_validate_json(data)
+    except (ValidationError, ValueError, RecursionError) as error:
+        first = str(error).replace("\n", " ")[:300]
+        raise BundleError(
+            f"{where} is not a valid bundle.json: {first}",
+            hint="Copy the bundle again from where it came; `publicai-edge verify` tells what differs.",
+        ) from error
+
+
+def word(words: Words, language: str) -> str:
+    """Return the words in ``language``, its base language, or else the first there are."""
+    return words.get(language) or words.get(language.split("-")[0]) or next(iter(words.values()))

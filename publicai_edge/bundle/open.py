@@ -1,0 +1,72 @@
+"""Open a bundle folder for use: read its manifest and see that its files are there."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from publicai_edge.bundle import manifest as bundle_manifest
+from publicai_edge.bundle.manifest import Manifest
+from publicai_edge.errors import BundleError
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: its folder and its manifest."""
+
+    root: Path
+    manifest: Manifest
+
+    @property
+    def model_path(self) -> Path:
+        """The language model's file."""
+        return self.root / self.manifest.model.file
+
+    @property
+    def embedding_path(self) -> Path | None:
+        """The embedding model's folder, where there is one."""
+        return self.root / self.manifest.embedding.folder if self.manifest.embedding else None
+
+    @property
+    def knowledge_path(self) -> Path | None:
+        """The documents' index, where there is one."""
+        return self.root / self.manifest.knowledge.file if self.manifest.knowledge else None
+
+
+def open_bundle(root: Path) -> Bundle:
+    """Open the bundle at ``root``; checks that what it needs is present, not that it is unchanged.
+
+    Raises:
+        BundleError: it is not a bundle, or lacks a file it needs.
+    """
+    place = root / bundle_manifest.FILE_NAME
+    try:
+        data = place.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        what = "There is no folder" if not root.exists() else "There is no bundle.json in"
+        raise BundleError(
+            f"{what} {root}: not a bundle.",
+            hint="Give the folder that `publicai-edge build` printed, the one that holds START-HERE.html.",
+        ) from error
+    except OSError as error:
+        raise BundleError(f"Cannot read {place}: {error.strerror}.") from error
+    bundle = Bundle(root, bundle_manifest.parse(data, str(place)))
+    _require(bundle)
+    return bundle
+
+
+def _require(bundle: Bundle) -> None:
+    needed = [bundle.model_path]
+    needed += [path for path in (bundle.embedding_path, bundle.knowledge_path) if path]
+    if missing := [path for path in needed if not path.exists()]:
+        names = ", ".join(path.relative_to(bundle.root).as_posix() for path in missing)
+        raise BundleError(
+            f"The bundle {bundle.root} lacks {names}.",
+            hint="Copy it again from where it came; `publicai-edge verify` lists everything that is missing.",
+            missing=[str(path) for path in missing],
+        )
+    size = bundle.model_path.stat().st_size
+    if size != bundle.manifest.model.size:
+        raise BundleError(
+            f"{bundle.manifest.model.file} in {bundle.root} has {size:,} bytes; "
+            f"bundle.json says {bundle.manifest.model.size:,}.",
+            hint="The copy was cut short, or the file was changed: copy the bundle again.",
+        )

@@ -1,0 +1,274 @@
+"""Handles on llama.cpp through llama-cpp-python's low-level API: a model, a context, its sequences.
+
+Invariants: native handles are freed exactly once, by :meth:`LlamaContext.close` and :meth:`LlamaModel.close`; the log
+callback stays referenced for the life of the process (without it, llama.cpp calls into freed memory); nothing here
+knows about requests.
+"""
+
+import ctypes
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from publicai_edge.errors import EngineError, ModelError
+
+_LOG_LINES = 60
+_log_tail: deque[str] = deque(maxlen=_LOG_LINES)
+_log_callback: Any = None
+_LEVEL_WARN = 3
+
+
+def _lib() -> Any:
+    """Return the low-level module with its log turned into a short tail that error messages quote."""
+    global _log_callback  # noqa: PLW0603 - the native library has one log for the whole process
+    import llama_cpp
+
+    if _log_callback is None:
+
+        def keep(level: int, text: bytes, _data: Any) -> None:
+            line = text.decode("utf-8", "replace").strip()
+            if level >= _LEVEL_WARN and line:
+                _log_tail.append(line)
+
+        _log_callback = llama_cpp.llama_log_callback(keep)
+        llama_cpp.llama_log_set(_log_callback, ctypes.c_void_p(0))
+        llama_cpp.llama_backend_init()
+    return llama_cpp
+
+
+def build_id() -> str:
+    """Return what names this engine: a stored state made by another is not trusted.
+
+    The processor's features are left out on purpose: a state computed with AVX-512 on a laptop is as good on a kiosk
+    without it, and keeping it is what makes the kiosk start warm.
+    """
+    return f"llama-cpp-python {_lib().__version__}"
+
+
+def system_info() -> str:
+    """Return what llama.cpp says of its build and this processor, in one line."""
+    return str(_lib().llama_print_system_info().decode("utf-8", "replace")).strip()
+
+
+class LlamaModel:
+    """A loaded GGUF model.
+
+    Args:
+        path: the file; it is memory-mapped and must stay where it is.
+        vocab_only: load no weights: enough to tokenize and to learn whether the architecture is known.
+
+    Raises:
+        ModelError: llama.cpp refuses the file; its own words are quoted.
+    """
+
+    def __init__(self, path: Path, *, vocab_only: bool = False) -> None:
+        self._llama = llama = _lib()
+        _log_tail.clear()
+        params = llama.llama_model_default_params()
+        params.vocab_only = vocab_only
+        self.path = path
+        self.handle = llama.llama_model_load_from_file(str(path).encode(), params)
+        if not self.handle:
+            raise _load_error(path)
+        self.vocab = llama.llama_model_get_vocab(self.handle)
+        self.n_vocab: int = llama.llama_vocab_n_tokens(self.vocab)
+        self.n_ctx_train: int = llama.llama_model_n_ctx_train(self.handle)
+        self._pieces: dict[int, bytes] = {}
+
+    def close(self) -> None:
+        """Free the model; contexts on it must be closed first."""
+        if self.handle:
+            self._llama.llama_model_free(self.handle)
+            self.handle = None
+
+    @property
+    def chat_template(self) -> str | None:
+        """The model's own chat template (Jinja source), or None."""
+        text = self._llama.llama_model_chat_template(self.handle, None)
+        return text.decode("utf-8", "replace") if text else None
+
+    @property
+    def keeps_positions(self) -> bool:
+        """Whether part of a sequence's state can be kept; recurrent and hybrid models hold one state for all."""
+        llama = self._llama
+        return not (llama.llama_model_is_recurrent(self.handle) or llama.llama_model_is_hybrid(self.handle))
+
+    def tokenize(self, text: str, *, special: bool, begin: bool = False) -> list[int]:
+        """Return the tokens of ``text``.
+
+        Args:
+            text: any text.
+            special: whether text such as ``<|im_start|>`` becomes the control token. Never for content.
+            begin: whether the vocabulary's beginning-of-sequence token, if it wants one, comes first.
+        """
+        data = text.encode("utf-8", "replace")
+        size = len(data) + 8
+        buffer = (ctypes.c_int32 * size)()
+        count = self._llama.llama_tokenize(self.vocab, data, len(data), buffer, size, begin, special)
+        if count < 0:
+            buffer = (ctypes.c_int32 * -count)()
+            count = self._llama.llama_tokenize(self.vocab, data, len(data), buffer, -count, begin, special)
+        if count < 0:
+            raise EngineError(f"The tokenizer of {self.path.name} failed on {len(data)} bytes of text.")
+        return list(buffer[:count])
+
+    def piece(self, token: int) -> bytes:
+        """Return the bytes a token stands for in text; control tokens stand for nothing."""
+        known = self._pieces.get(token)
+        if known is None:
+            buffer = ctypes.create_string_buffer(64)
+            count = self._llama.llama_token_to_piece(self.vocab, token, buffer, 64, 0, False)
+            if count < 0:
+                buffer = ctypes.create_string_buffer(-count)
+                count = self._llama.llama_token_to_piece(self.vocab, token, buffer, -count, 0, False)
+            known = self._pieces[token] = buffer.raw[: max(count, 0)]
+        return known
+
+    def token_text(self, token: int) -> str:
+        """Return a token's text as the vocabulary writes it, control tokens included; "" for none."""
+        if token < 0:
+            return ""
+        text = self._llama.llama_vocab_get_text(self.vocab, token)
+        return text.decode("utf-8", "replace") if text else ""
+
+    @property
+    def bos(self) -> int:
+        """The beginning-of-sequence token, or -1."""
+        return int(self._llama.llama_vocab_bos(self.vocab))
+
+    @property
+    def eos(self) -> int:
+        """The end-of-sequence token, or -1."""
+        return int(self._llama.llama_vocab_eos(self.vocab))
+
+    @property
+    def adds_bos(self) -> bool:
+        """Whether the vocabulary wants a beginning-of-sequence token before text."""
+        return bool(self._llama.llama_vocab_get_add_bos(self.vocab))
+
+    def ends(self, token: int) -> bool:
+        """Say whether a token ends the answer."""
+        return bool(self._llama.llama_vocab_is_eog(self.vocab, token))
+
+
+class LlamaContext:
+    """A context: the KV cache of several sequences, and the batch that feeds it.
+
+    Args:
+        model: the loaded model.
+        n_ctx: cells of the cache, shared by all sequences.
+        n_seq: how many sequences there may be.
+        threads: threads for decode and for prefill.
+    """
+
+    def __init__(self, model: LlamaModel, *, n_ctx: int, n_seq: int, threads: int, n_batch: int = 512) -> None:
+        self.model = model
+        self._llama = llama = _lib()
+        params = llama.llama_context_default_params()
+        params.n_ctx = n_ctx
+        params.n_batch = params.n_ubatch = n_batch
+        params.n_seq_max = n_seq
+        params.n_threads = params.n_threads_batch = threads
+        params.kv_unified = True  # sequences share cells, so copying a prompt copies nothing
+        params.no_perf = True
+        _log_tail.clear()
+        self.handle = llama.llama_init_from_model(model.handle, params)
+        if not self.handle:
+            raise EngineError(
+                f"{model.path.name} loads, but a context of {n_ctx} tokens cannot be made: {_last_words()}",
+                hint="Give the device more memory, or lower target.context in the recipe.",
+            )
+        self.memory = llama.llama_get_memory(self.handle)
+        self.n_ctx = n_ctx
+        self.n_batch = n_batch
+        self._batch = llama.llama_batch_init(n_batch, 0, 1)
+        self.evaluated = 0  # tokens decoded so far: what proves that a prompt was reused
+
+    def close(self) -> None:
+        """Free the batch and the context."""
+        if self.handle:
+            self._llama.llama_batch_free(self._batch)
+            self._llama.llama_free(self.handle)
+            self.handle = None
+
+    def decode(self, tokens: Sequence[int], *, sequence: int, position: int, logits: bool) -> None:
+        """Evaluate up to ``n_batch`` tokens of one sequence from ``position`` on.
+
+        Args:
+            tokens: the tokens.
+            sequence: their sequence.
+            position: position of the first.
+            logits: whether the last one's logits are wanted.
+
+        Raises:
+            EngineError: the cache is full, or the native call failed.
+        """
+        batch = self._batch
+        count = len(tokens)
+        batch.n_tokens = count
+        for index, token in enumerate(tokens):
+            batch.token[index] = token
+            batch.pos[index] = position + index
+            batch.n_seq_id[index] = 1
+            batch.seq_id[index][0] = sequence
+            batch.logits[index] = 0
+        batch.logits[count - 1] = 1 if logits else 0
+        code = self._llama.llama_decode(self.handle, batch)
+        if code:
+            raise EngineError(f"llama.cpp could not evaluate {count} tokens (code {code}): {_last_words()}")
+        self.evaluated += count
+
+    def clear(self, sequence: int) -> None:
+        """Forget a sequence."""
+        self._llama.llama_memory_seq_rm(self.memory, sequence, -1, -1)
+
+    def copy(self, source: int, target: int) -> None:
+        """Make ``target`` continue from the whole of ``source``; shares the cells."""
+        self._llama.llama_memory_seq_cp(self.memory, source, target, -1, -1)
+
+    def save(self, sequence: int, tokens: Sequence[int], path: Path) -> None:
+        """Write a sequence's state, with the tokens it stands for, to ``path``."""
+        array = (ctypes.c_int32 * len(tokens))(*tokens)
+        written = self._llama.llama_state_seq_save_file(
+            self.handle, str(path).encode(), sequence, array, len(tokens)
+        )
+        if not written:
+            raise EngineError(f"Cannot write the state of {len(tokens)} tokens to {path}: {_last_words()}")
+
+    def load(self, sequence: int, path: Path, capacity: int) -> list[int] | None:
+        """Read a state into ``sequence``; return its tokens, or None when llama.cpp refuses the file."""
+        array = (ctypes.c_int32 * capacity)()
+        count = ctypes.c_size_t(0)
+        read = self._llama.llama_state_seq_load_file(
+            self.handle, str(path).encode(), sequence, array, capacity, ctypes.byref(count)
+        )
+        if not read:
+            self.clear(sequence)
+            return None
+        return list(array[: count.value])
+
+
+def _last_words() -> str:
+    return " ".join(list(_log_tail)[-3:]) or "it gave no reason"
+
+
+def _load_error(path: Path) -> ModelError:
+    lines = list(_log_tail)
+    text = " ".join(lines)
+    marker = "unknown model architecture:"
+    if marker in text:
+        name = text.split(marker, 1)[1].split("'")[1] if "'" in text.split(marker, 1)[1] else "?"
+        return ModelError(
+            f"{path} is a model of architecture {name!r}, which this llama.cpp does not know.",
+            hint="Choose another model, or a newer publicai-edge; `publicai-edge doctor` prints the engine's version.",
+            path=str(path),
+            architecture=name,
+        )
+    reasons = [line for line in lines if "error" in line.lower() or "failed" in line.lower()]
+    said = (reasons or lines or ["it gave no reason"])[0]
+    return ModelError(
+        f"llama.cpp cannot load {path}: {said}",
+        hint="Fetch the file again; if it is whole, this llama.cpp cannot read it.",
+        path=str(path),
+    )

@@ -1,0 +1,123 @@
+"""What the engine is asked and what it answers: plain frozen values, the same in every process.
+
+A request's answer is a stream of events: any number of :class:`Queued`, one :class:`Started`, any number of
+:class:`Delta`, one :class:`Finished`. Closing the stream early cancels the request.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+Role = Literal["system", "user", "assistant"]
+State = Literal["loading", "ready", "restarting", "failed", "closed"]
+
+
+@dataclass(frozen=True)
+class ChatMessage:
+    """One turn of a conversation; ``content`` is text only and never carries control tokens."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen. ``temperature`` 0 is greedy; ``seed`` None draws one."""
+
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repeat_penalty: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """One request: the whole conversation, oldest turn first."""
+
+    messages: tuple[ChatMessage, ...]
+    sampling: Sampling = Sampling()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> "ChatRequest":
+        """Read what :meth:`to_json` wrote."""
+        sampling = dict(data["sampling"])
+        sampling["stop"] = tuple(sampling["stop"])
+        return ChatRequest(tuple(ChatMessage(**turn) for turn in data["messages"]), Sampling(**sampling))
+
+
+@dataclass(frozen=True)
+class Queued:
+    """The request waits; ``position`` 1 is next in line."""
+
+    position: int
+
+
+@dataclass(frozen=True)
+class Started:
+    """The prompt is read: its length in tokens, and how many of them were already computed."""
+
+    prompt_tokens: int
+    reused_tokens: int
+
+
+@dataclass(frozen=True)
+class Delta:
+    """Some more text of the answer, whole Unicode characters only."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The answer is complete: why, how many tokens, and the seconds spent reading and writing."""
+
+    reason: Literal["stop", "length", "cancelled"]
+    completion_tokens: int
+    prefill_seconds: float
+    decode_seconds: float
+
+
+Event = Queued | Started | Delta | Finished
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    """How the engine is: its state, one sentence when something is wrong, and what it has loaded."""
+
+    state: State
+    detail: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """What the kiosk needs of an engine; :class:`publicai_edge.engine.client.WorkerEngine` is the real one."""
+
+    async def start(self) -> None:
+        """Begin to load the model; returns at once, ``status`` tells when it is ready."""
+        ...
+
+    async def close(self) -> None:
+        """End every request and give the memory back."""
+        ...
+
+    @property
+    def status(self) -> EngineStatus:
+        """How the engine is now."""
+        ...
+
+    def chat(self, request: ChatRequest) -> AsyncIterator[Event]:
+        """Answer a request; waits for the model to load where it still does.
+
+        Raises:
+            OverloadedError: the queue is full.
+            ContextOverflowError: the request does not fit the context.
+            EngineError: the worker failed while it answered.
+        """
+        ...
