@@ -82,9 +82,7 @@ def run(target: str, payload: dict[str, Any], *, what: str, progress: Progress) 
     return ChildResult(final["result"], final["peak_rss_bytes"], time.monotonic() - started)
 
 
-def _converse(
-    process: "subprocess.Popen[str]", payload: dict[str, Any], progress: Progress
-) -> dict[str, Any] | None:
+def _converse(process: "subprocess.Popen[str]", payload: dict[str, Any], progress: Progress) -> dict[str, Any] | None:
     if process.stdin is None or process.stdout is None:
         raise RuntimeError("the child was started without pipes")
     try:

@@ -131,6 +131,21 @@ class Store:
             except OSError:
                 shutil.copyfile(self.path(blob), target)
 
+    def export(self, files: FileSet, folder: Path) -> None:
+        """Copy a set into a folder of the user's, each file whole or not at all.
+
+        Raises:
+            HostError: no room or no permission.
+        """
+        atomic.require_space(folder, files.size, f"Copying {len(files)} file(s)")
+        for path, blob in files:
+            target = folder / path
+            with atomic.host_errors("write", target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with atomic.temporary_folder(target.parent) as work:
+                    shutil.copyfile(self.path(blob), work / "copy")
+                    (work / "copy").replace(target)
+
     def record(self, stage: str, key: str) -> dict[str, Any] | None:
         """Return the record of a finished stage, or None."""
         place = self._record_path(stage, key)

@@ -13,7 +13,7 @@ from publicai_edge.artifact import check_relative
 from publicai_edge.errors import BundleError
 
 FILE_NAME = "bundle.json"
-FORMAT = 1
+FORMAT: Literal[1] = 1
 
 Words = dict[str, str]
 RelativePath = Annotated[str, AfterValidator(check_relative)]
@@ -161,4 +161,4 @@ def parse(data: bytes, where: str) -> Manifest:
 
 def word(words: Words, language: str) -> str:
     """Return the words in ``language``, its base language, or else the first there are."""
-    return words.get(language) or words.get(language.split("-")[0]) or next(iter(words.values()))
+    return words.get(language) or words.get(language.partition("-")[0]) or next(iter(words.values()))

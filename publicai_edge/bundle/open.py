@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from publicai_edge import digest
 from publicai_edge.bundle import manifest as bundle_manifest
 from publicai_edge.bundle.manifest import Manifest
+from publicai_edge.engine.config import EngineConfig
+from publicai_edge.engine.warm import SharedPrompt
 from publicai_edge.errors import BundleError
 
 
@@ -29,6 +32,25 @@ class Bundle:
     def knowledge_path(self) -> Path | None:
         """The documents' index, where there is one."""
         return self.root / self.manifest.knowledge.file if self.manifest.knowledge else None
+
+    def engine_config(self, *, threads: int | None = None) -> EngineConfig:
+        """Return what the engine is started with: the model and the stored state of every service's prompt."""
+        manifest = self.manifest
+        files = {(item.service, item.language): item.file for item in manifest.engine.warm}
+        prompts = []
+        for service in manifest.services:
+            for language, system in sorted(service.prompt.items()):
+                file = files.get((service.id, language))
+                prompts.append(SharedPrompt(service.id, language, system, str(self.root / file) if file else None))
+        return EngineConfig(
+            model=self.model_path,
+            model_sha256=digest.check(manifest.model.sha256),
+            context=manifest.engine.context,
+            kv_type=manifest.engine.kv_type,
+            prompts=tuple(prompts),
+            fingerprint=manifest.engine.warm_fingerprint,
+            threads=threads,
+        )
 
 
 def open_bundle(root: Path) -> Bundle:

@@ -209,9 +209,7 @@ class WorkerEngine:
             pass  # it died before it took the configuration; the supervisor tries again
         finally:
             await self._stop_process()
-            self._fail_active(
-                EngineError("The engine stopped while it was answering.", hint="Ask again in a moment.")
-            )
+            self._fail_active(EngineError("The engine stopped while it was answering.", hint="Ask again in a moment."))
         return reached_ready
 
     def _deliver(self, message: dict[str, Any]) -> None:
@@ -243,9 +241,7 @@ class WorkerEngine:
     def _set(self, state: State, detail: str | None = None, facts: dict[str, Any] | None = None) -> None:
         self._status = EngineStatus(state, detail, facts or {})
 
-    async def _announce(
-        self, state: State, detail: str | None = None, facts: dict[str, Any] | None = None
-    ) -> None:
+    async def _announce(self, state: State, detail: str | None = None, facts: dict[str, Any] | None = None) -> None:
         self._set(state, detail, facts)
         async with self._changed:
             self._changed.notify_all()

@@ -59,9 +59,7 @@ def generate(
         cancelled: asked between steps.
     """
     started = time.perf_counter()
-    done = prefill(
-        context, tokens[reused:], sequence=sequence, position=reused, logits=True, cancelled=cancelled
-    )
+    done = prefill(context, tokens[reused:], sequence=sequence, position=reused, logits=True, cancelled=cancelled)
     read = time.perf_counter()
     if not done:
         yield Finished("cancelled", 0, read - started, 0.0)

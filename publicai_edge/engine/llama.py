@@ -230,9 +230,7 @@ class LlamaContext:
     def save(self, sequence: int, tokens: Sequence[int], path: Path) -> None:
         """Write a sequence's state, with the tokens it stands for, to ``path``."""
         array = (ctypes.c_int32 * len(tokens))(*tokens)
-        written = self._llama.llama_state_seq_save_file(
-            self.handle, str(path).encode(), sequence, array, len(tokens)
-        )
+        written = self._llama.llama_state_seq_save_file(self.handle, str(path).encode(), sequence, array, len(tokens))
         if not written:
             raise EngineError(f"Cannot write the state of {len(tokens)} tokens to {path}: {_last_words()}")
 

@@ -17,11 +17,7 @@ def probe(model: Path, progress: Progress | None = None) -> dict[str, Any]:
         ModelError: llama.cpp does not know the architecture, refuses the file, or finds no chat template.
     """
     payload = {"model": str(model)}
-    return dict(
-        child.run(
-            f"{__name__}:_probe", payload, what=f"look at {model}", progress=progress or Silent()
-        ).value
-    )
+    return dict(child.run(f"{__name__}:_probe", payload, what=f"look at {model}", progress=progress or Silent()).value)
 
 
 def _probe(payload: dict[str, Any], _progress: Progress) -> dict[str, Any]:

@@ -25,7 +25,9 @@ from publicai_edge.progress import Progress
 KEEP = "keep"
 _PREFIXES = ("LLAMA_FTYPE_MOSTLY_", "LLAMA_FTYPE_ALL_")
 # Types that are no use without an importance matrix, or that only special kernels run.
-_NOT_OFFERED = frozenset({"IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ1_S", "IQ1_M", "Q2_K_S", "MXFP4_MOE", "NVFP4", "Q1_0", "Q2_0"})
+_NOT_OFFERED = frozenset(
+    {"IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ1_S", "IQ1_M", "Q2_K_S", "MXFP4_MOE", "NVFP4", "Q1_0", "Q2_0"}
+)
 _BUFFER_BYTES = 64 << 20
 _POLL_SECONDS = 0.05
 
@@ -75,9 +77,7 @@ def check_type(name: str) -> str:
     )
 
 
-def quantize(
-    source: Path, target: Path, type_name: str, *, allow_requantize: bool, progress: Progress
-) -> Quantized:
+def quantize(source: Path, target: Path, type_name: str, *, allow_requantize: bool, progress: Progress) -> Quantized:
     """Quantize ``source`` to ``target``.
 
     Args:
@@ -140,7 +140,10 @@ def _run(payload: dict[str, Any], progress: Progress) -> None:
     params.ftype = payload["type"]
     params.allow_requantize = payload["allow_requantize"]
     params.max_buf_size = _BUFFER_BYTES
-    with progress.task(payload["label"], total=None, unit="bytes") as task, _watch(source, target, task.advance):
+    with (
+        progress.task(payload["label"], total=None, unit="bytes") as task,
+        _watch(source, target, task.advance),
+    ):
         code = llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params))
     if code:
         raise ModelError(f"llama.cpp could not quantize {source} (code {code}).")

@@ -62,14 +62,14 @@ def read(path: Path) -> dict[str, Pin]:
     try:
         data = json.loads(path.read_text("utf-8"))
         if data["format"] != FORMAT:
-            raise ValueError(f"format {data['format']}, expected {FORMAT}")
+            raise ValueError(f"format {data['format']}, expected {FORMAT}")  # noqa: TRY301 - one message for all
         return {role: Pin.from_json(item) for role, item in data["pins"].items()}
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecipeError(
             f"The lock file {path} is damaged: {error}.",
-            hint=f"Restore it from version control, or delete it and run `publicai-edge pull` to pin anew.",
+            hint="Restore it from version control, or delete it and run `publicai-edge pull` to pin anew.",
         ) from error
 
 

@@ -107,6 +107,8 @@ class Model(_Table):
     """SPDX identifier of the model's licence."""
     license_url: str
     """Where the licence was stated when this recipe was written."""
+    license_file: Annotated[str, AfterValidator(_glob)] | None = None
+    """File with the licence's full text, relative to this recipe; not needed for Apache-2.0."""
 
 
 class Quantize(_Table):
@@ -133,6 +135,8 @@ class Embedding(_Table):
     """SPDX identifier of its licence."""
     license_url: str
     """Where the licence was stated."""
+    license_file: Annotated[str, AfterValidator(_glob)] | None = None
+    """File with the licence's full text, relative to this recipe; not needed for Apache-2.0."""
     quantize: Literal["int8", "none"] = "int8"
     """int8 per channel is about a quarter of the size and three times as fast."""
     pooling: Literal["mean", "cls"] = "mean"
@@ -245,8 +249,8 @@ class Recipe(_Table):
             ("steward.ask_a_person", self.steward.ask_a_person),
         ]
         for service in self.services:
-            for field in ("title", "description", "prompt"):
-                pairs.append((f"services.{service.id}.{field}", getattr(service, field)))
+            named = {"title": service.title, "description": service.description, "prompt": service.prompt}
+            pairs += [(f"services.{service.id}.{field}", words) for field, words in named.items()]
         return pairs
 
 

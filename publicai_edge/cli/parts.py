@@ -1,0 +1,27 @@
+"""What `serve` and `ask` are put together from: the engine and the documents of a bundle."""
+
+from collections.abc import Callable
+
+from publicai_edge.bundle.open import Bundle
+from publicai_edge.engine.client import WorkerEngine
+from publicai_edge.kiosk.library import Documents
+
+
+def engine(bundle: Bundle, threads: int | None) -> WorkerEngine:
+    """Return the bundle's engine, not started yet."""
+    return WorkerEngine(bundle.engine_config(threads=threads))
+
+
+def documents(bundle: Bundle) -> Callable[[], Documents] | None:
+    """Return what opens the bundle's documents, or None where it has none."""
+    index, embedding = bundle.knowledge_path, bundle.embedding_path
+    if index is None or embedding is None:
+        return None
+
+    def open_documents() -> Documents:
+        from publicai_edge.engine.embedder import Embedder
+        from publicai_edge.search import KnowledgeBase
+
+        return KnowledgeBase.open(index, Embedder.open(embedding))
+
+    return open_documents

@@ -1,0 +1,87 @@
+"""``publicai-edge recipe``: check a recipe, write a new one, print the schema."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from publicai_edge.cli import options
+from publicai_edge.cli.failure import Group
+from publicai_edge.errors import HostError, RecipeError
+
+app = typer.Typer(cls=Group, no_args_is_help=True, help="Check a recipe, write a new one, print its schema.")
+
+
+@app.command()
+def check(
+    recipe: options.RecipePath,
+    json_: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Check a recipe without fetching anything.
+
+    Example:  publicai-edge recipe check recipes/demo.toml
+    """
+    from publicai_edge.pipeline.documents import find_documents
+    from publicai_edge.pipeline.texts import licence_text
+    from publicai_edge.recipe import load
+
+    console = options.console(as_json=json_, debug=debug)
+    loaded = load(recipe)
+    documents = {}
+    if loaded.knowledge:
+        documents = find_documents(loaded.knowledge.documents, recipe.parent)
+    for what, part in (("model", loaded.model), ("embedding", loaded.embedding)):
+        if part:
+            licence_text(part.license, recipe.parent / part.license_file if part.license_file else None, what)
+    value = {"recipe": str(recipe), "documents": sorted(documents), "content": loaded.model_dump(mode="json")}
+    languages = ", ".join(loaded.bundle.languages)
+    services = len(loaded.services)
+    console.data(
+        value,
+        f"{recipe} is a sound recipe: {loaded.bundle.name} {loaded.bundle.version}, {services} service(s) in "
+        f"{languages}, {len(documents)} document(s), model {loaded.model.name}.",
+    )
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a recipe, for editors.
+
+    Example:  publicai-edge recipe schema > recipe.schema.json
+    """
+    import json
+
+    from publicai_edge.recipe.model import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def new(
+    path: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
+    title: Annotated[str, typer.Option("--title", help="What patrons call the place.")] = "Our Library",
+    debug: options.Debug = False,
+) -> None:
+    """Write a commented recipe to start from; never over an existing file.
+
+    Example:  publicai-edge recipe new my-library.toml --title "Hill Street Library"
+    """
+    from publicai_edge.recipe.template import new_recipe
+
+    console = options.console(as_json=False, debug=debug)
+    if path.suffix != ".toml":
+        raise RecipeError(f"{path} does not end in .toml.", hint=f"Try {path.with_suffix('.toml')}.")
+    text = new_recipe(title)
+    documents = path.parent / "documents"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+        documents.mkdir(exist_ok=True)
+    except FileExistsError as error:
+        raise HostError(f"{path} exists already; it is left as it is.", hint="Choose another name.") from error
+    except OSError as error:
+        raise HostError(f"Cannot write {path}: {error.strerror}.") from error
+    console.say(f"Put your documents into {documents}, then: publicai-edge build {path}")
+    console.data(None, str(path))

@@ -1,0 +1,49 @@
+"""``publicai-edge serve``: run the kiosk."""
+
+from typing import Annotated
+
+import typer
+
+from publicai_edge.cli import options
+
+Host = Annotated[str, typer.Option("--host", help="Address to listen on; only this machine reaches the default.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes any free one.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
+
+
+def serve(
+    bundle: options.BundlePath,
+    host: Host = "127.0.0.1",
+    port: Port = 8017,
+    open_: Open = False,
+    threads: options.Threads = None,
+    json_: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Serve a bundle's page and its OpenAI-style API until Ctrl-C; needs no network.
+
+    Example:  publicai-edge serve dist/demo-library-1.0.0 --open
+    """
+    from publicai_edge.bundle.open import open_bundle
+    from publicai_edge.cli import parts
+    from publicai_edge.kiosk.server import serve as run
+
+    console = options.console(as_json=json_, debug=debug)
+    opened = open_bundle(bundle)
+
+    def on_ready(address: str) -> None:
+        console.data({"url": address, "api": f"{address}v1"}, address)
+        console.say("The kiosk is open. Press Ctrl-C to stop it.")
+        if open_:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    run(
+        opened,
+        parts.engine(opened, threads),
+        parts.documents(opened),
+        host=host,
+        port=port,
+        on_ready=on_ready,
+    )

@@ -1,0 +1,1 @@
+"""The pipeline: the order of the stages, and the cache that reruns one only when its inputs changed."""

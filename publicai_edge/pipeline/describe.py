@@ -1,0 +1,133 @@
+"""From a recipe and what the stages found to ``bundle.json``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from publicai_edge import digest
+from publicai_edge.artifact import Blob, FileSet
+from publicai_edge.bundle.manifest import (
+    EmbeddingInfo,
+    EngineInfo,
+    KnowledgeInfo,
+    Manifest,
+    ModelInfo,
+    ServiceInfo,
+    StewardInfo,
+    WarmInfo,
+)
+from publicai_edge.engine import warm
+from publicai_edge.errors import RecipeError
+from publicai_edge.pipeline.steps import StepResult
+from publicai_edge.quantize import KEEP
+from publicai_edge.recipe import Recipe
+from publicai_edge.recipe.lock import Pin
+
+
+def manifest(
+    recipe: Recipe,
+    pins: dict[str, Pin],
+    facts: dict[str, Any],
+    *,
+    model: tuple[str, Blob],
+    embedding_folder: str,
+    knowledge_file: str,
+    built_by: str,
+) -> Manifest:
+    """Return the manifest of the bundle that ``recipe`` makes."""
+    return Manifest(
+        name=recipe.bundle.name,
+        version=recipe.bundle.version,
+        release=recipe.bundle.release,
+        title=recipe.bundle.title,
+        languages=tuple(recipe.bundle.languages),
+        steward=StewardInfo(**recipe.steward.model_dump()),
+        model=_model(recipe, pins.get("model"), facts["model"], *model),
+        embedding=_embedding(recipe, pins.get("embedding"), facts["convert"], embedding_folder),
+        knowledge=_knowledge(recipe, facts["index"], knowledge_file),
+        services=tuple(ServiceInfo(**service.model_dump()) for service in recipe.services),
+        engine=_engine(recipe, facts["warm"], model[1]),
+        session_minutes=recipe.policy.session_minutes,
+        recipe=f"sha256:{digest.of_json(recipe.model_dump(mode='json'))}",
+        built_by=built_by,
+    )
+
+
+def _model(recipe: Recipe, pin: Pin | None, facts: dict[str, Any], file: str, blob: Blob) -> ModelInfo:
+    chosen = recipe.model
+    return ModelInfo(
+        name=chosen.name,
+        source=chosen.source if pin else "given by hand",
+        revision=pin.revision if pin else None,
+        license=chosen.license,
+        license_url=chosen.license_url,
+        quantization=facts["before"] if facts["type"] == KEEP else facts["type"],
+        file=file,
+        sha256=f"sha256:{blob.sha256}",
+        size=blob.size,
+    )
+
+
+def _embedding(recipe: Recipe, pin: Pin | None, facts: dict[str, Any] | None, folder: str) -> EmbeddingInfo | None:
+    chosen = recipe.embedding
+    if chosen is None or facts is None:
+        return None
+    return EmbeddingInfo(
+        name=chosen.name,
+        source=chosen.source if pin else "given by hand",
+        revision=pin.revision if pin else None,
+        license=chosen.license,
+        license_url=chosen.license_url,
+        quantization=facts["quantization"],
+        folder=folder,
+        mean_cosine=facts["mean_cosine"],
+        min_cosine=facts["min_cosine"],
+    )
+
+
+def _knowledge(recipe: Recipe, facts: dict[str, Any] | None, file: str) -> KnowledgeInfo | None:
+    chosen = recipe.knowledge
+    if chosen is None or facts is None:
+        return None
+    return KnowledgeInfo(
+        file=file,
+        license=chosen.license,
+        documents=facts["documents"],
+        passages=facts["passages"],
+        top=chosen.top,
+        min_relevance=chosen.min_relevance,
+    )
+
+
+def _engine(recipe: Recipe, facts: dict[str, Any], model: Blob) -> EngineInfo:
+    states = []
+    for service in recipe.services:
+        for language in sorted(service.prompt):
+            name = warm.SharedPrompt(service.id, language, "").file_name
+            states.append(
+                WarmInfo(
+                    service=service.id,
+                    language=language,
+                    file=f"data/warm/{name}",
+                    tokens=facts["tokens"][name],
+                )
+            )
+    made_by = warm.fingerprint(model.sha256, "f16")
+    return EngineInfo(context=recipe.target.context, warm=tuple(states), warm_fingerprint=made_by)
+
+
+def given_embedding(folder: Path, files: FileSet) -> StepResult:
+    """Return the conversion step's result for a folder that was converted by hand.
+
+    Raises:
+        RecipeError: the folder does not say what its conversion cost.
+    """
+    try:
+        facts = json.loads((folder / "conversion.json").read_text("utf-8"))
+        facts = {key: facts[key] for key in ("mean_cosine", "min_cosine", "quantization")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecipeError(
+            f"{folder} has no readable conversion.json, so nobody knows what its conversion cost.",
+            hint="Make the folder with `publicai-edge convert`.",
+        ) from error
+    return StepResult("convert", files, facts, {}, reused=True, seconds=0.0)

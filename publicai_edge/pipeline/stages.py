@@ -1,0 +1,159 @@
+"""Each stage as a cached step: which inputs decide its result, and how it is called."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from publicai_edge import gguf
+from publicai_edge.artifact import Blob, FileSet
+from publicai_edge.engine.warm import SharedPrompt
+from publicai_edge.pipeline.steps import Runner, Step, StepResult
+from publicai_edge.quantize import KEEP
+from publicai_edge.recipe import Embedding, Knowledge, Quantize, Service
+
+MODEL_FILE = "model.gguf"
+INDEX_FILE = "knowledge.sqlite"
+
+
+def inspect_model(runner: Runner, model: Blob) -> StepResult:
+    """See that llama.cpp can use the model, before hours go into it. Makes no files.
+
+    Raises:
+        ModelError: not GGUF, truncated, unknown architecture, no chat template.
+    """
+
+    def run(_folder: Path) -> dict[str, Any]:
+        from publicai_edge.engine.probe import probe
+
+        path = runner.store.path(model)
+        header = gguf.read(path)
+        engine = probe(path, runner.progress)
+        return {
+            "architecture": header.architecture,
+            "quantization": header.quantization,
+            "quantized": header.is_quantized,
+            "kv_bytes_per_token": header.kv_bytes_per_token(),
+            **engine,
+        }
+
+    return runner.run(Step("inspect", 1, {"model": model.sha256}, run))
+
+
+def quantize_model(runner: Runner, model: Blob, settings: Quantize) -> StepResult:
+    """Make the model smaller, or keep it as it is."""
+    from publicai_edge.quantize import check_type
+
+    type_name = KEEP if settings.type == KEEP else check_type(settings.type)
+
+    def run(folder: Path) -> dict[str, Any]:
+        from publicai_edge.quantize import quantize
+
+        done = quantize(
+            runner.store.path(model),
+            folder / MODEL_FILE,
+            type_name,
+            allow_requantize=settings.allow_requantize,
+            progress=runner.progress,
+        )
+        facts = {"before": done.before, "bytes_before": done.bytes_before, "bytes_after": done.bytes_after}
+        return {**facts, "type": type_name, "measured": {"peak_rss_bytes": done.peak_rss_bytes}}
+
+    if type_name == KEEP:
+        before = gguf.read(runner.store.path(model)).quantization
+        facts = {"type": KEEP, "before": before, "bytes_before": model.size, "bytes_after": model.size}
+        kept = StepResult("quantize", FileSet({MODEL_FILE: model}), facts, {}, reused=True, seconds=0.0)
+        runner.done.append(kept)
+        return kept
+    inputs = {"model": model.sha256, "type": type_name, "requantize": settings.allow_requantize}
+    return runner.run(Step("quantize", 1, inputs, run))
+
+
+def convert_embedding(runner: Runner, source: FileSet, settings: Embedding) -> StepResult:
+    """Turn the embedding model into ONNX and measure what that cost."""
+    chosen = {
+        "pooling": settings.pooling,
+        "max_tokens": settings.max_tokens,
+        "query_prefix": settings.query_prefix,
+        "passage_prefix": settings.passage_prefix,
+        "quantize": settings.quantize,
+        "min_cosine": settings.min_cosine,
+    }
+
+    def run(folder: Path) -> dict[str, Any]:
+        from publicai_edge.convert import EmbeddingSettings, convert_embedding
+
+        with runner.store.scratch() as work:
+            runner.store.checkout(source, work / "source")
+            out = work / "out"
+            report, child = convert_embedding(work / "source", out, EmbeddingSettings(**chosen), runner.progress)
+            for path in out.iterdir():
+                shutil.move(path, folder / path.name)
+        return {**asdict(report), "measured": {"peak_rss_bytes": child.peak_rss_bytes}}
+
+    return runner.run(Step("convert", 1, {"source": source.sha256, **chosen}, run))
+
+
+def index_documents(
+    runner: Runner, documents: Mapping[str, Blob], embedding: FileSet, settings: Knowledge
+) -> StepResult:
+    """Cut the documents into passages and index them."""
+
+    def run(folder: Path) -> dict[str, Any]:
+        from publicai_edge.knowledge import IndexSettings, build_index
+
+        with runner.store.scratch() as work:
+            runner.store.checkout(embedding, work / "embedding")
+            runner.store.checkout(FileSet(dict(documents)), work / "documents")
+            paths = {name: work / "documents" / name for name in documents}
+            report, child = build_index(
+                paths,
+                work / "embedding",
+                folder / INDEX_FILE,
+                IndexSettings(passage_words=settings.passage_words),
+                runner.progress,
+            )
+        facts = {
+            "documents": report.documents,
+            "passages": report.passages,
+            "skipped": [{"name": item.name, "reason": item.reason} for item in report.skipped],
+        }
+        return {**facts, "measured": {"peak_rss_bytes": child.peak_rss_bytes}}
+
+    inputs = {
+        "documents": FileSet(dict(documents)).to_json(),
+        "embedding": embedding.sha256,
+        "passage_words": settings.passage_words,
+    }
+    return runner.run(Step("index", 1, inputs, run))
+
+
+def warm_services(runner: Runner, model: Blob, services: tuple[Service, ...], context: int) -> StepResult:
+    """Compute the state of every service's prompt in every language."""
+    prompts = [
+        SharedPrompt(service.id, language, text)
+        for service in services
+        for language, text in sorted(service.prompt.items())
+    ]
+
+    def run(folder: Path) -> dict[str, Any]:
+        from publicai_edge.engine import warm
+
+        made = warm.build(runner.store.path(model), prompts, folder, context=context, progress=runner.progress)
+        return {"tokens": made["tokens"], "measured": {"peak_rss_bytes": made["peak_rss_bytes"]}}
+
+    inputs = {
+        "model": model.sha256,
+        "prompts": [[prompt.service, prompt.language, prompt.system] for prompt in prompts],
+        "context": context,
+        "engine": _engine_version(),
+    }
+    return runner.run(Step("warm", 1, inputs, run))
+
+
+def _engine_version() -> str:
+    """Return the installed engine's version without loading the native library."""
+    from importlib.metadata import version
+
+    return version("llama-cpp-python")

@@ -1,0 +1,89 @@
+"""The step cache: a stage runs only when the digest of its inputs is new.
+
+A step's key is the digest of its name, its version, this program's version and its inputs. Its record in the store
+names its outputs by digest. A record whose outputs are all there stands for the whole stage; anything less reruns it.
+A step writes into a scratch folder and its record comes last, so a build that is killed leaves either a finished step
+or none.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from publicai_edge import __version__, digest
+from publicai_edge.artifact import FileSet
+from publicai_edge.progress import Progress
+from publicai_edge.store import Store
+
+Run = Callable[[Path], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One piece of cached work.
+
+    Attributes:
+        name: the stage, a folder name.
+        version: raised when the stage's code changes what it makes.
+        inputs: everything the result depends on, as JSON; files by digest.
+        run: does the work in the folder it is given; returns facts (JSON) that are kept with the outputs. Facts under
+            the key ``"measured"`` vary from run to run (seconds, memory): they are shown, and never go into a bundle.
+    """
+
+    name: str
+    version: int
+    inputs: dict[str, Any]
+    run: Run
+
+    @property
+    def key(self) -> str:
+        """The digest the record is filed under."""
+        return digest.of_json([self.name, self.version, __version__, self.inputs])
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step made, and whether it had to run for it."""
+
+    name: str
+    files: FileSet
+    facts: dict[str, Any]
+    measured: dict[str, Any]
+    reused: bool
+    seconds: float
+
+
+@dataclass
+class Runner:
+    """Runs steps against a store and remembers what happened, for the report at the end."""
+
+    store: Store
+    progress: Progress
+    done: list[StepResult] = field(default_factory=list)
+
+    def run(self, step: Step) -> StepResult:
+        """Return the step's result from the cache, or run it."""
+        result = self._cached(step) or self._execute(step)
+        self.done.append(result)
+        return result
+
+    def _cached(self, step: Step) -> StepResult | None:
+        record = self.store.record(step.name, step.key)
+        if record is None:
+            return None
+        files = FileSet.from_json(record["files"])
+        if not self.store.has_all(files):
+            return None
+        return StepResult(step.name, files, record["facts"], record["measured"], reused=True, seconds=0.0)
+
+    def _execute(self, step: Step) -> StepResult:
+        started = time.monotonic()
+        with self.store.scratch() as folder:
+            facts = step.run(folder)
+            files = self.store.adopt_tree(folder)
+        measured = {**facts.pop("measured", {}), "seconds": round(time.monotonic() - started, 3)}
+        record = {"files": files.to_json(), "facts": facts, "measured": measured, "inputs": step.inputs}
+        self.store.write_record(step.name, step.key, record)
+        return StepResult(step.name, files, facts, measured, reused=False, seconds=measured["seconds"])
