@@ -89,6 +89,7 @@ class WarmInfo(_Part):
     service: str
     language: str
     file: RelativePath
+    sha256: Sha256
     tokens: int
 
 

@@ -36,12 +36,15 @@ class Bundle:
     def engine_config(self, *, threads: int | None = None) -> EngineConfig:
         """Return what the engine is started with: the model and the stored state of every service's prompt."""
         manifest = self.manifest
-        files = {(item.service, item.language): item.file for item in manifest.engine.warm}
-        prompts = []
-        for service in manifest.services:
-            for language, system in sorted(service.prompt.items()):
-                file = files.get((service.id, language))
-                prompts.append(SharedPrompt(service.id, language, system, str(self.root / file) if file else None))
+        states = {
+            (item.service, item.language): (str(self.root / item.file), digest.check(item.sha256))
+            for item in manifest.engine.warm
+        }
+        prompts = [
+            SharedPrompt(service.id, language, system, *states.get((service.id, language), (None, None)))
+            for service in manifest.services
+            for language, system in sorted(service.prompt.items())
+        ]
         return EngineConfig(
             model=self.model_path,
             model_sha256=digest.check(manifest.model.sha256),

@@ -1,8 +1,8 @@
 """Write a bundle folder from what the stages made.
 
 Invariants: the same inputs give the same bytes (no times, no paths, sorted lists, fixed modes); the folder appears
-under its name only when it is complete, and replaces an older one in one step; files come from the store with the digests
-they already have, so nothing is hashed a second time.
+under its name only when it is complete, and replaces an older one in one step; files come from the store with the
+digests they already have, so nothing is hashed a second time.
 """
 
 import os

@@ -39,7 +39,7 @@ def convert(
     """
     from dataclasses import asdict
 
-    from publicai_edge.convert import EmbeddingSettings, convert_embedding
+    from publicai_edge.convert.embedding import EmbeddingSettings, convert_embedding
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)
     settings = EmbeddingSettings(

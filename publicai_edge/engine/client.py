@@ -172,7 +172,9 @@ class WorkerEngine:
         """Keep one worker alive; give up only when the model itself cannot be loaded."""
         crashes = 0
         while True:
-            reached_ready = await self._run_once()
+            # A worker that dies before it is ready is started again without the stored states: if one of them is what
+            # kills it, the kiosk starts slower instead of never.
+            reached_ready = await self._run_once(self._config if crashes == 0 else self._config.without_states())
             if self._failure:
                 await self._announce("failed", self._failure.message)
                 return
@@ -180,7 +182,7 @@ class WorkerEngine:
             await self._announce("restarting", "The engine stopped and is being restarted.")
             await asyncio.sleep(_RESTART_DELAYS[min(crashes, len(_RESTART_DELAYS) - 1)])
 
-    async def _run_once(self) -> bool:
+    async def _run_once(self, config: EngineConfig) -> bool:
         """Run one worker to its end; say whether it ever was ready."""
         self._process = process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -193,7 +195,7 @@ class WorkerEngine:
         )
         reached_ready = False
         try:
-            await self._send({"op": "load", "config": self._config.to_json()})
+            await self._send({"op": "load", "config": config.to_json()})
             if process.stdout is None:
                 raise RuntimeError("the worker was started without pipes")
             while line := await process.stdout.readline():

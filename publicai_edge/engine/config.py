@@ -1,6 +1,6 @@
 """What the engine is started with."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,11 @@ class EngineConfig:
     fingerprint: str | None = None
     threads: int | None = None
     queue: int = 16
+
+    def without_states(self) -> "EngineConfig":
+        """Return the same settings with every prompt's state to be computed anew."""
+        bare = tuple(replace(prompt, file=None, sha256=None) for prompt in self.prompts)
+        return replace(self, prompts=bare)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for the worker."""

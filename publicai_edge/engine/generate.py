@@ -10,8 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+from publicai_edge.engine.chat import Prompt
 from publicai_edge.engine.llama import LlamaContext, LlamaModel, _lib
 from publicai_edge.engine.protocol import Delta, Event, Finished, Sampling, Started
+
+# Prompts that patrons share are always read in pieces of this size, at build time, on the kiosk and when they are not
+# stored at all: the last bits of a sum depend on the batch's shape, and so an answer is the same warm and cold. A patron
+# who comes while one is being read in an idle moment waits for one such piece at most.
+SHARED_CHUNK = 64
 
 Reason = Literal["stop", "length", "cancelled"]
 
@@ -24,14 +30,13 @@ def prefill(
     position: int,
     logits: bool,
     cancelled: Callable[[], bool],
-    chunk: int | None = None,
+    chunk: int,
 ) -> bool:
     """Evaluate ``tokens`` from ``position`` on, ``chunk`` at a time; False when cancelled on the way."""
-    step = chunk or context.n_batch
-    for start in range(0, len(tokens), step):
+    for start in range(0, len(tokens), chunk):
         if cancelled():
             return False
-        piece = tokens[start : start + step]
+        piece = tokens[start : start + chunk]
         last = start + len(piece) == len(tokens)
         context.decode(piece, sequence=sequence, position=position + start, logits=logits and last)
     return True
@@ -39,7 +44,7 @@ def prefill(
 
 def generate(
     context: LlamaContext,
-    tokens: Sequence[int],
+    prompt: Prompt,
     sampling: Sampling,
     *,
     sequence: int,
@@ -51,7 +56,7 @@ def generate(
 
     Args:
         context: the context; its ``sequence`` already holds the first ``reused`` tokens.
-        tokens: the whole prompt.
+        prompt: the whole prompt.
         sampling: how tokens are chosen.
         sequence: the sequence to work in.
         reused: how many tokens need no computing.
@@ -59,7 +64,21 @@ def generate(
         cancelled: asked between steps.
     """
     started = time.perf_counter()
-    done = prefill(context, tokens[reused:], sequence=sequence, position=reused, logits=True, cancelled=cancelled)
+    tokens = prompt.tokens
+    parts = [(reused, max(reused, prompt.shared), SHARED_CHUNK)]
+    parts.append((parts[0][1], len(tokens), context.n_batch))
+    done = all(
+        prefill(
+            context,
+            tokens[begin:end],
+            sequence=sequence,
+            position=begin,
+            logits=end == len(tokens),
+            cancelled=cancelled,
+            chunk=chunk,
+        )
+        for begin, end, chunk in parts
+    )
     read = time.perf_counter()
     if not done:
         yield Finished("cancelled", 0, read - started, 0.0)

@@ -1,8 +1,9 @@
 """Warm starts: the state of each prompt that every patron shares, computed once and kept.
 
 At build time :func:`build` writes one file for each service and language. On the kiosk :class:`Prefixes` loads them
-in milliseconds where prefill would take seconds. A file is used only when its fingerprint (engine version, model, KV
-type) is the running engine's and its tokens are exactly the prompt's; anything else is computed anew, silently.
+in milliseconds where prefill would take seconds. A file is used only when its digest is the bundle's (llama.cpp aborts
+the process on a damaged one), its fingerprint (engine version, model, KV type) is the running engine's and its tokens
+are exactly the prompt's; anything else is computed anew, silently.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,24 +13,24 @@ from typing import Any
 
 from publicai_edge import child, digest
 from publicai_edge.engine.chat import ChatFormat
-from publicai_edge.engine.generate import prefill
+from publicai_edge.engine.generate import SHARED_CHUNK, prefill
 from publicai_edge.engine.llama import LlamaContext, LlamaModel, build_id
 from publicai_edge.errors import ContextOverflowError
 from publicai_edge.progress import Progress
 
 FILE_SUFFIX = ".state"
 _CELL_STEP = 256
-_IDLE_CHUNK = 64  # a patron who arrives in the middle waits for this many tokens at most
 
 
 @dataclass(frozen=True)
 class SharedPrompt:
-    """One service's system prompt in one language, and the file of its state where there is one."""
+    """One service's system prompt in one language, and its state's file and digest where there is one."""
 
     service: str
     language: str
     system: str
     file: str | None = None
+    sha256: str | None = None
 
     @property
     def file_name(self) -> str:
@@ -58,13 +59,14 @@ class Prefixes:
         self.loaded = 0
         self.rebuilt = 0
 
-    def load(self, index: int, path: Path) -> bool:
-        """Take a state from its file if it is exactly this prompt's."""
+    def load(self, index: int, path: Path, sha256: str | None) -> bool:
+        """Take a state from its file if it is whole and exactly this prompt's."""
         expected = self._tokens[index]
         try:
-            found = self._context.load(index + 1, path, len(expected) + 1) if path.is_file() else None
+            whole = path.is_file() and digest.of_file(path) == sha256
         except OSError:
-            found = None
+            whole = False
+        found = self._context.load(index + 1, path, len(expected) + 1) if whole else None
         if found is None or tuple(found) != expected:
             self._context.clear(index + 1)
             return False
@@ -88,7 +90,7 @@ class Prefixes:
             position=0,
             logits=False,
             cancelled=cancelled,
-            chunk=_IDLE_CHUNK,
+            chunk=SHARED_CHUNK,
         )
         if not done:
             self._context.clear(sequence)
@@ -147,7 +149,15 @@ def _build(payload: dict[str, Any], progress: Progress) -> dict[str, Any]:
         for prompt, tokens in zip(prompts, prefixes, strict=True):
             # A fresh context each: the file then depends on this prompt alone, byte for byte.
             context = LlamaContext(model, n_ctx=cells(0, [len(tokens) + 1]), n_seq=1, threads=threads)
-            prefill(context, tokens, sequence=0, position=0, logits=False, cancelled=lambda: False)
+            prefill(
+                context,
+                tokens,
+                sequence=0,
+                position=0,
+                logits=False,
+                cancelled=lambda: False,
+                chunk=SHARED_CHUNK,
+            )
             context.save(0, tokens, Path(payload["out"]) / prompt.file_name)
             context.close()
             counts[prompt.file_name] = len(tokens)

@@ -91,7 +91,7 @@ class _Worker:
         trusted = config["fingerprint"] == warm.fingerprint(config["model_sha256"], config["kv_type"])
         for index, prompt in enumerate(prompts):
             if trusted and prompt.file:
-                self._prefixes.load(index, Path(prompt.file))
+                self._prefixes.load(index, Path(prompt.file), prompt.sha256)
         self._facts = {
             "engine": build_id(),
             "load_seconds": round(time.perf_counter() - started, 3),
@@ -131,7 +131,7 @@ class _Worker:
             reused = self._prefixes.lend(prompt.tokens, _SEQUENCE)
             events = generate(
                 self._context,
-                prompt.tokens,
+                prompt,
                 request.sampling,
                 sequence=_SEQUENCE,
                 reused=reused,

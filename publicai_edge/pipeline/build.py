@@ -98,7 +98,7 @@ def build(recipe_path: Path, options: Options) -> Built:
     }
     payload = _payload(model, embedding, indexed, warmed)
     facts["budget"] = budget.check(recipe, inspected.facts, payload, warmed.facts["tokens"])
-    content = _content(options.store, inputs, pins, payload, facts)
+    content = _content(options.store, inputs, pins, payload, facts, warmed.files)
     folder, written = pack.write(content, options.output, options.progress)
     return Built(folder, written, tuple(runner.done), facts)
 
@@ -203,17 +203,23 @@ def _payload(
         payload |= dict(embedding.prefixed(EMBEDDING_FOLDER))
     if indexed:
         payload |= dict(indexed.files.prefixed("data/knowledge"))
-    return payload | dict(warmed.files.prefixed("data/warm"))
+    return payload | dict(warmed.files.prefixed(describe.WARM_FOLDER))
 
 
 def _content(
-    store: Store, inputs: _Inputs, pins: dict[str, Pin], payload: dict[str, Blob], facts: dict[str, Any]
+    store: Store,
+    inputs: _Inputs,
+    pins: dict[str, Pin],
+    payload: dict[str, Blob],
+    facts: dict[str, Any],
+    states: FileSet,
 ) -> pack.Content:
     manifest = describe.manifest(
         inputs.recipe,
         pins,
         facts,
         model=(MODEL_PATH, payload[MODEL_PATH]),
+        states=states,
         embedding_folder=EMBEDDING_FOLDER,
         knowledge_file=KNOWLEDGE_PATH,
         built_by=f"publicai-edge {__version__}",

@@ -23,6 +23,8 @@ from publicai_edge.quantize import KEEP
 from publicai_edge.recipe import Recipe
 from publicai_edge.recipe.lock import Pin
 
+WARM_FOLDER = "data/warm"
+
 
 def manifest(
     recipe: Recipe,
@@ -30,6 +32,7 @@ def manifest(
     facts: dict[str, Any],
     *,
     model: tuple[str, Blob],
+    states: FileSet,
     embedding_folder: str,
     knowledge_file: str,
     built_by: str,
@@ -46,7 +49,7 @@ def manifest(
         embedding=_embedding(recipe, pins.get("embedding"), facts["convert"], embedding_folder),
         knowledge=_knowledge(recipe, facts["index"], knowledge_file),
         services=tuple(ServiceInfo(**service.model_dump()) for service in recipe.services),
-        engine=_engine(recipe, facts["warm"], model[1]),
+        engine=_engine(recipe, facts["warm"]["tokens"], states, model[1]),
         session_minutes=recipe.policy.session_minutes,
         recipe=f"sha256:{digest.of_json(recipe.model_dump(mode='json'))}",
         built_by=built_by,
@@ -99,21 +102,22 @@ def _knowledge(recipe: Recipe, facts: dict[str, Any] | None, file: str) -> Knowl
     )
 
 
-def _engine(recipe: Recipe, facts: dict[str, Any], model: Blob) -> EngineInfo:
-    states = []
+def _engine(recipe: Recipe, tokens: dict[str, int], states: FileSet, model: Blob) -> EngineInfo:
+    stored = []
     for service in recipe.services:
         for language in sorted(service.prompt):
             name = warm.SharedPrompt(service.id, language, "").file_name
-            states.append(
+            stored.append(
                 WarmInfo(
                     service=service.id,
                     language=language,
-                    file=f"data/warm/{name}",
-                    tokens=facts["tokens"][name],
+                    file=f"{WARM_FOLDER}/{name}",
+                    sha256=f"sha256:{states.files[name].sha256}",
+                    tokens=tokens[name],
                 )
             )
     made_by = warm.fingerprint(model.sha256, "f16")
-    return EngineInfo(context=recipe.target.context, warm=tuple(states), warm_fingerprint=made_by)
+    return EngineInfo(context=recipe.target.context, warm=tuple(stored), warm_fingerprint=made_by)
 
 
 def given_embedding(folder: Path, files: FileSet) -> StepResult:

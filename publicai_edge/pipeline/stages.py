@@ -16,6 +16,20 @@ from publicai_edge.recipe import Embedding, Knowledge, Quantize, Service
 MODEL_FILE = "model.gguf"
 INDEX_FILE = "knowledge.sqlite"
 
+_LLAMA = ("llama-cpp-python",)
+_LLAMA_CODE = (
+    "publicai_edge.gguf",
+    "publicai_edge.engine.chat",
+    "publicai_edge.engine.generate",
+    "publicai_edge.engine.llama",
+    "publicai_edge.engine.probe",
+    "publicai_edge.engine.warm",
+)
+_ONNX = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime", "tokenizers")
+_CONVERT_CODE = ("publicai_edge.convert", "publicai_edge.engine.embedder")
+_INDEXING = ("apsw", "sqlite-vec", "onnxruntime", "tokenizers", "pypdf", "python-docx", "lxml", "markdown-it-py")
+_INDEX_CODE = ("publicai_edge.knowledge", "publicai_edge.search", "publicai_edge.engine.embedder")
+
 
 def inspect_model(runner: Runner, model: Blob) -> StepResult:
     """See that llama.cpp can use the model, before hours go into it. Makes no files.
@@ -38,7 +52,7 @@ def inspect_model(runner: Runner, model: Blob) -> StepResult:
             **engine,
         }
 
-    return runner.run(Step("inspect", 1, {"model": model.sha256}, run))
+    return runner.run(Step("inspect", _LLAMA_CODE, _LLAMA, {"model": model.sha256}, run))
 
 
 def quantize_model(runner: Runner, model: Blob, settings: Quantize) -> StepResult:
@@ -67,7 +81,7 @@ def quantize_model(runner: Runner, model: Blob, settings: Quantize) -> StepResul
         runner.done.append(kept)
         return kept
     inputs = {"model": model.sha256, "type": type_name, "requantize": settings.allow_requantize}
-    return runner.run(Step("quantize", 1, inputs, run))
+    return runner.run(Step("quantize", ("publicai_edge.quantize",), _LLAMA, inputs, run))
 
 
 def convert_embedding(runner: Runner, source: FileSet, settings: Embedding) -> StepResult:
@@ -82,7 +96,7 @@ def convert_embedding(runner: Runner, source: FileSet, settings: Embedding) -> S
     }
 
     def run(folder: Path) -> dict[str, Any]:
-        from publicai_edge.convert import EmbeddingSettings, convert_embedding
+        from publicai_edge.convert.embedding import EmbeddingSettings, convert_embedding
 
         with runner.store.scratch() as work:
             runner.store.checkout(source, work / "source")
@@ -92,7 +106,7 @@ def convert_embedding(runner: Runner, source: FileSet, settings: Embedding) -> S
                 shutil.move(path, folder / path.name)
         return {**asdict(report), "measured": {"peak_rss_bytes": child.peak_rss_bytes}}
 
-    return runner.run(Step("convert", 1, {"source": source.sha256, **chosen}, run))
+    return runner.run(Step("convert", _CONVERT_CODE, _ONNX, {"source": source.sha256, **chosen}, run))
 
 
 def index_documents(
@@ -126,7 +140,7 @@ def index_documents(
         "embedding": embedding.sha256,
         "passage_words": settings.passage_words,
     }
-    return runner.run(Step("index", 1, inputs, run))
+    return runner.run(Step("index", _INDEX_CODE, _INDEXING, inputs, run))
 
 
 def warm_services(runner: Runner, model: Blob, services: tuple[Service, ...], context: int) -> StepResult:
@@ -147,13 +161,5 @@ def warm_services(runner: Runner, model: Blob, services: tuple[Service, ...], co
         "model": model.sha256,
         "prompts": [[prompt.service, prompt.language, prompt.system] for prompt in prompts],
         "context": context,
-        "engine": _engine_version(),
     }
-    return runner.run(Step("warm", 1, inputs, run))
-
-
-def _engine_version() -> str:
-    """Return the installed engine's version without loading the native library."""
-    from importlib.metadata import version
-
-    return version("llama-cpp-python")
+    return runner.run(Step("warm", _LLAMA_CODE, _LLAMA, inputs, run))

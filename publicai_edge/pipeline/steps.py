@@ -1,7 +1,8 @@
 """The step cache: a stage runs only when the digest of its inputs is new.
 
-A step's key is the digest of its name, its version, this program's version and its inputs. Its record in the store
-names its outputs by digest. A record whose outputs are all there stands for the whole stage; anything less reruns it.
+A step's key is the digest of its name, its inputs, the source code that does the work and the versions of the libraries
+it calls, so neither an update nor a developer's edit ever meets a stale result. Its record in the store names its
+outputs by digest. A record whose outputs are all there stands for the whole stage; anything less reruns it.
 A step writes into a scratch folder and its record comes last, so a build that is killed leaves either a finished step
 or none.
 """
@@ -9,10 +10,12 @@ or none.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
-from publicai_edge import __version__, digest
+from publicai_edge import digest
 from publicai_edge.artifact import FileSet
 from publicai_edge.progress import Progress
 from publicai_edge.store import Store
@@ -26,21 +29,41 @@ class Step:
 
     Attributes:
         name: the stage, a folder name.
-        version: raised when the stage's code changes what it makes.
+        code: modules and packages of this project that decide the result.
+        libraries: installed distributions that do.
         inputs: everything the result depends on, as JSON; files by digest.
         run: does the work in the folder it is given; returns facts (JSON) that are kept with the outputs. Facts under
             the key ``"measured"`` vary from run to run (seconds, memory): they are shown, and never go into a bundle.
     """
 
     name: str
-    version: int
+    code: tuple[str, ...]
+    libraries: tuple[str, ...]
     inputs: dict[str, Any]
     run: Run
 
     @property
     def key(self) -> str:
         """The digest the record is filed under."""
-        return digest.of_json([self.name, self.version, __version__, self.inputs])
+        made_by = [[name, source_digest(name)] for name in self.code]
+        made_by += [[name, _version(name)] for name in self.libraries]
+        return digest.of_json([self.name, made_by, self.inputs])
+
+
+@cache
+def source_digest(module: str) -> str:
+    """Return the digest of a module's source, or of every source file of a package."""
+    place = resources.files(module.rpartition(".")[0]) / module.rpartition(".")[2]
+    root = Path(str(place))
+    paths = sorted(root.rglob("*.py")) if root.is_dir() else [root.with_suffix(".py")]
+    return digest.of_json([[path.name, digest.of_file(path)] for path in paths])
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,6 @@ session_minutes = 10
 
 def new_recipe(title: str) -> str:
     """Return the text of a new recipe for the place called ``title``."""
-    clean = " ".join(title.split()).replace("\\", "").replace('"', "'") or "Our Library"
+    clean = " ".join(title.replace("\\", " ").split()).replace('"', "'") or "Our Library"
     name = re.sub(r"[^a-z0-9]+", "-", clean.lower()).strip("-") or "library"
     return _TEXT.substitute(name=name, title=clean)

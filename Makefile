@@ -1,0 +1,63 @@
+# Everything a developer runs. Each target works in a fresh clone: it sets up what it needs first.
+PYTHON ?= python3
+# torch from PyPI brings gigabytes of CUDA; this index has the CPU build. A mirror can take its place.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO := dist/demo-library-1.0.0
+QUESTION ?= When does the library close on Saturday?
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench soak docs wheel clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(STAMP): pyproject.toml constraints.txt scripts/system_packages.sh
+	sh scripts/system_packages.sh
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25'
+	$(BIN)/python -m pip install --quiet --retries 1 --no-deps --index-url $(TORCH_INDEX) torch==2.13.0
+	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e '.[dev]'
+	touch $@
+
+setup: $(STAMP) ## Make .venv with everything a developer needs
+
+demo: setup ## Build the demo bundle from a real model, and ask it a question
+	$(BIN)/publicai-edge build recipes/demo.toml --output dist
+	@echo
+	@echo "Question: $(QUESTION)"
+	@$(BIN)/publicai-edge ask $(DEMO) "$(QUESTION)"
+	@echo
+	@echo "The bundle: $(CURDIR)/$(DEMO)"
+	@echo "Its page:   $(BIN)/publicai-edge serve $(DEMO) --open"
+
+test: setup check ## Run the test suite
+	$(BIN)/python -m pytest
+
+check: setup ## Format, lint, types, import layers, generated docs: under a minute
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/make_docs.py --check
+
+format: setup ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## Run the benchmarks, and print their tables
+	$(BIN)/python benchmarks/journey.py
+
+soak: setup ## Run the long forms of the promises
+	$(BIN)/python -m pytest -m soak --override-ini addopts='-ra --strict-markers --strict-config'
+
+docs: setup ## Generate the reference from the code
+	$(BIN)/python scripts/make_docs.py
+
+wheel: setup ## Build the wheel into dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## Remove what was built here; caches of downloads stay
+	rm -rf $(VENV) dist build

@@ -1,0 +1,240 @@
+"""The child's side of an embedding model's conversion: torch in, ONNX out, and the comparison of the two."""
+
+import importlib.metadata
+import os
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from publicai_edge import atomic, digest
+from publicai_edge.convert import source_folder
+from publicai_edge.convert.check_texts import CHECK_TEXTS
+from publicai_edge.convert.embedding import REPORT_FILE, ConversionReport, EmbeddingSettings
+from publicai_edge.engine.embedder import (
+    CONFIG_FILE,
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    Embedder,
+    EmbeddingConfig,
+    Vectors,
+)
+from publicai_edge.errors import ModelError
+from publicai_edge.progress import Progress
+
+_STEPS = 4
+_MAX_ONNX_BYTES = 2 * 10**9  # protobuf's own limit is 2 GiB
+_DISTRIBUTIONS = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime")
+
+
+def run(source: Path, out: Path, settings: EmbeddingSettings, progress: Progress) -> ConversionReport:
+    """Convert ``source`` into ``out``; see :func:`publicai_edge.convert.embedding.convert_embedding`."""
+    _stay_offline()
+    with (
+        atomic.host_errors("write the converted model to", out),
+        atomic.temporary_folder(out.parent) as scratch,
+        progress.task(f"convert {source.name} to ONNX", total=_STEPS) as task,
+    ):
+        model, tokenizer = _load(source)
+        _check_tokenizer(source / TOKENIZER_FILE, tokenizer, settings.max_tokens)
+        reference = _encode_original(model, tokenizer, settings)
+        task.advance(1)
+        _export(model, scratch / "export", source)
+        del model
+        task.advance(1)
+        ready = scratch / "ready"
+        _assemble(source, scratch / "export" / "model.onnx", ready, settings, reference.shape[1])
+        task.advance(1)
+        report = _report(source, ready, settings, reference)
+        (ready / REPORT_FILE).write_bytes(report.to_bytes())
+        atomic.remove_tree(out)
+        ready.rename(out)
+        task.advance(1)
+    return report
+
+
+def _stay_offline() -> None:
+    """Keep the libraries off the network and quiet; must come before their import."""
+    os.environ.update(
+        HF_HUB_OFFLINE="1",
+        TRANSFORMERS_OFFLINE="1",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        HF_HUB_DISABLE_PROGRESS_BARS="1",
+        TOKENIZERS_PARALLELISM="false",
+        TRANSFORMERS_VERBOSITY="error",
+    )
+    warnings.simplefilter("ignore")  # tracer warnings about constants; the comparison below is what counts
+
+
+def _load(source: Path) -> tuple[Any, Any]:
+    from transformers import AutoModel, AutoTokenizer
+
+    options = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        model, info = AutoModel.from_pretrained(
+            source, use_safetensors=True, dtype="float32", output_loading_info=True, **options
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, **options)
+    except Exception as error:  # transformers raises what its many parts raise
+        raise ModelError(
+            f"transformers cannot load {source}: {_short(error)}",
+            hint="Use a model that transformers 4.57 knows without code from its repository, such as a BERT, "
+            "XLM-RoBERTa or MPNet model; if it is one, fetch it again.",
+        ) from error
+    # transformers fills what is missing with random numbers; only the pooler, which is not used, may be missing.
+    if missing := sorted(name for name in info["missing_keys"] if "pooler" not in name):
+        raise ModelError(
+            f"The weights of {source} lack {len(missing)} tensors that its config.json asks for, such as {missing[0]}.",
+            hint="Fetch the model again; if that does not help, its config.json belongs to another model.",
+        )
+    return model.eval(), tokenizer
+
+
+def _check_tokenizer(path: Path, original: Any, max_tokens: int) -> None:
+    """Compare ``tokenizer.json``, all that the kiosk has, with what transformers makes of the folder."""
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises plain Exception
+        raise ModelError(f"{path} is not a tokenizer: {_short(error)}", hint="Fetch the model again.") from error
+    tokenizer.enable_truncation(max_tokens)
+    tokenizer.no_padding()
+    for text in CHECK_TEXTS:
+        ours = tokenizer.encode(text).ids
+        theirs = original(text, truncation=True, max_length=max_tokens)["input_ids"]
+        if ours != theirs:
+            raise ModelError(
+                f"{path} splits {text[:40]!r} into other tokens than the model's own tokenizer does.",
+                hint="Save it anew: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER).",
+            )
+
+
+def _encode_original(model: Any, tokenizer: Any, settings: EmbeddingSettings) -> Vectors:
+    """Return the original's unit vectors of the check texts, one text a run, as questions and as passages."""
+    import torch
+
+    rows = []
+    with torch.inference_mode():
+        for text in _prefixed(settings):
+            inputs = tokenizer(text, truncation=True, max_length=settings.max_tokens, return_tensors="pt")
+            hidden = model(**inputs).last_hidden_state[0]
+            pooled = hidden[0] if settings.pooling == "cls" else hidden.mean(dim=0)
+            rows.append(torch.nn.functional.normalize(pooled, dim=0).numpy())
+    return np.stack(rows).astype(np.float32)
+
+
+def _prefixed(settings: EmbeddingSettings) -> list[str]:
+    prefixes = (settings.query_prefix, settings.passage_prefix)
+    return [prefix + text for prefix in dict.fromkeys(prefixes) for text in CHECK_TEXTS]
+
+
+def _export(model: Any, folder: Path, source: Path) -> None:
+    from optimum.exporters.onnx import onnx_export_from_model
+
+    try:
+        onnx_export_from_model(
+            model,
+            output=folder,
+            task="feature-extraction",
+            do_validation=False,
+            preprocessors=[],
+            device="cpu",
+        )
+    except Exception as error:  # optimum and torch raise ValueError, KeyError, RuntimeError and their own
+        kind = getattr(model.config, "model_type", "unknown")
+        raise ModelError(
+            f"optimum cannot export {source} (architecture {kind!r}) to ONNX: {_short(error)}",
+            hint="Use an architecture that optimum exports for feature extraction, such as BERT.",
+        ) from error
+
+
+def _assemble(source: Path, exported: Path, ready: Path, settings: EmbeddingSettings, dim: int) -> None:
+    ready.mkdir()
+    if settings.quantize == "int8":
+        quantized = exported.with_name("int8.onnx")
+        _quantize(exported, quantized)
+        exported = quantized
+    _write_clean(exported, ready / MODEL_FILE)
+    for name in (TOKENIZER_FILE, "config.json"):
+        shutil.copyfile(source / name, ready / name)
+    config = EmbeddingConfig(
+        dim=dim,
+        pooling=cast(Literal["mean", "cls"], settings.pooling),
+        max_tokens=settings.max_tokens,
+        query_prefix=settings.query_prefix,
+        passage_prefix=settings.passage_prefix,
+        model_sha256=digest.of_file(ready / MODEL_FILE),
+        tokenizer_sha256=digest.of_file(ready / TOKENIZER_FILE),
+    )
+    (ready / CONFIG_FILE).write_bytes(config.to_bytes())
+
+
+def _quantize(source: Path, out: Path) -> None:
+    """Weights to int8 with a scale per channel, activations at run time.
+
+    One scale per tensor loses several times as much (cosine 0.945 against 0.99 for MiniLM).
+    """
+    import logging
+
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    logging.disable(logging.WARNING)  # it recommends a step for image models
+    quantize_dynamic(source, out, per_channel=True, weight_type=QuantType.QInt8)
+
+
+def _write_clean(source: Path, out: Path) -> None:
+    """Write the model without doc strings and metadata, which can hold paths of this machine."""
+    import onnx
+
+    if sum(part.stat().st_size for part in source.parent.glob(f"{source.name}*")) >= _MAX_ONNX_BYTES:
+        raise ModelError(
+            f"The model in ONNX is larger than {_MAX_ONNX_BYTES // 10**9} GB, the most one ONNX file holds.",
+            hint='Set quantize = "int8" in [embedding], or choose a smaller embedding model.',
+        )
+    model = onnx.load(source)
+    model.doc_string = ""
+    del model.metadata_props[:]
+    graph = model.graph
+    graph.doc_string = ""
+    del graph.metadata_props[:]
+    for part in (*graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    out.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _report(source: Path, ready: Path, settings: EmbeddingSettings, reference: Vectors) -> ConversionReport:
+    embedder = Embedder.open(ready)
+    texts = list(CHECK_TEXTS)
+    vectors = embedder.encode(texts, "query")
+    if settings.query_prefix != settings.passage_prefix:
+        vectors = np.concatenate([vectors, embedder.encode(texts, "passage")])
+    cosines = (vectors * reference).sum(axis=1)
+    mean, least = float(cosines.mean()), float(cosines.min())
+    if not mean >= settings.min_cosine:  # also true for NaN
+        raise ModelError(
+            f"The vectors of {source.name} in {settings.quantize} have a mean cosine of {mean:.4f} to the "
+            f"original's; min_cosine asks for {settings.min_cosine}.",
+            hint='Set quantize = "none" in [embedding].'
+            if settings.quantize == "int8"
+            else "Check pooling and min_cosine in [embedding]; the export itself should be exact.",
+            mean_cosine=mean,
+            min_cosine=least,
+        )
+    return ConversionReport(
+        mean_cosine=round(mean, 4),
+        min_cosine=round(least, 4),
+        texts=len(cosines),
+        bytes_before=source_folder.weight_bytes(source),
+        bytes_after=(ready / MODEL_FILE).stat().st_size,
+        quantization=settings.quantize,
+        versions={name: importlib.metadata.version(name) for name in _DISTRIBUTIONS},
+    )
+
+
+def _short(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 400 else text[:400] + "…"  # noqa: PLR2004 - a paragraph of a terminal

@@ -1,0 +1,152 @@
+"""The child's side of building an index: read, cut, embed and store, one document after the other.
+
+Memory holds one document at a time. Passages are stored in one order (by document name, then reading order)
+in a database written in one go and vacuumed at the end, with no time and no path in it.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from publicai_edge import atomic
+from publicai_edge.engine.embedder import Embedder
+from publicai_edge.errors import DocumentError
+from publicai_edge.host import physical_cores
+from publicai_edge.knowledge.blocks import Extracted
+from publicai_edge.knowledge.build import Skipped
+from publicai_edge.knowledge.extractor import Extractor, Limits
+from publicai_edge.knowledge.passages import Draft, cut
+from publicai_edge.progress import Progress
+from publicai_edge.search import database
+from publicai_edge.search.terms import index_text
+
+if TYPE_CHECKING:
+    import apsw
+
+_EMBED_AT_ONCE = 64
+_REASONS_SHOWN = 10
+
+
+def index(payload: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Build the index; see :func:`publicai_edge.knowledge.build.build_index`."""
+    out = Path(payload["out"])
+    settings = payload["settings"]
+    embedder = Embedder.open(Path(payload["embedder"]), threads=1)
+    documents = sorted((name, Path(path)) for name, path in payload["documents"].items())
+    with atomic.host_errors("write the index to", out), atomic.temporary_folder(out.parent) as scratch:
+        place = scratch / "index.sqlite"
+        with Extractor(Limits(**settings["limits"])) as extractor, _Writer(place, embedder) as writer:
+            skipped = _index_all(documents, extractor, writer, settings["passage_words"], progress)
+            if not writer.documents:
+                raise _none_readable(skipped)
+        atomic.fsync_path(place)
+        place.replace(out)
+        atomic.fsync_path(out.parent)
+    return {
+        "documents": writer.documents,
+        "passages": writer.passages,
+        "skipped": [asdict(item) for item in skipped],
+    }
+
+
+def _index_all(
+    documents: list[tuple[str, Path]], extractor: Extractor, writer: "_Writer", limit: int, progress: Progress
+) -> list[Skipped]:
+    skipped: list[Skipped] = []
+    with progress.task("index documents", total=len(documents)) as task:
+        for name, path in documents:
+            try:
+                extracted = extractor.extract(path, name)
+            except DocumentError as error:
+                skipped.append(Skipped(name, error.message))
+                progress.warn(f"Skipped {name}: {error.message}.")
+            else:
+                for warning in extracted.warnings:
+                    progress.warn(f"{name} {warning}.")
+                writer.add(name, extracted, limit)
+            task.advance(1)
+    return skipped
+
+
+def _none_readable(skipped: list[Skipped]) -> DocumentError:
+    lines = [f"  {item.name}: {item.reason}" for item in skipped[:_REASONS_SHOWN]]
+    if len(skipped) > _REASONS_SHOWN:
+        lines.append(f"  and {len(skipped) - _REASONS_SHOWN} more")
+    return DocumentError(
+        f"None of the {len(skipped)} documents can be read:\n" + "\n".join(lines),
+        hint="Mend or replace them, or check the patterns under [knowledge] documents.",
+        skipped={item.name: item.reason for item in skipped},
+    )
+
+
+class _Writer:
+    """Puts documents into a new database, numbering passages from 1."""
+
+    def __init__(self, path: Path, embedder: Embedder) -> None:
+        self.documents = 0
+        self.passages = 0
+        self._embedder = embedder
+        # Calls in parallel, not threads within a call: a vector then never depends on the number of cores.
+        self._pool = ThreadPoolExecutor(physical_cores())
+        self._connection: apsw.Connection = database.open_for_building(path)
+
+    def __enter__(self) -> "_Writer":
+        database.create_schema(self._connection, self._embedder.dim)
+        self._connection.execute("BEGIN")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: object, trace: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        if kind is None:
+            self._finish()
+        self._connection.close()
+
+    def add(self, name: str, document: Extracted, limit: int) -> None:
+        """Store one document."""
+        title = document.title or PurePosixPath(name).stem.replace("_", " ").replace("-", " ").strip() or name
+        self.documents += 1
+        row = (self.documents, name, title)
+        self._connection.execute("INSERT INTO documents (id, source, title) VALUES (?, ?, ?)", row)
+        for drafts in _batches(cut(document, title, limit), _EMBED_AT_ONCE):
+            self._store(title, drafts)
+
+    def _store(self, title: str, drafts: Sequence[Draft]) -> None:
+        # Title and headings are part of what a passage is about: "Saturday 10-14" alone answers nothing.
+        texts = ["\n".join(filter(None, (title, draft.heading, draft.text))) for draft in drafts]
+        vectors = self._pool.map(lambda text: self._embedder.encode([text], "passage")[0].tobytes(), texts)
+        for draft, vector in zip(drafts, vectors, strict=True):
+            self.passages += 1
+            number = self.passages
+            self._connection.execute(
+                "INSERT INTO passages (id, document, heading, page, text) VALUES (?, ?, ?, ?, ?)",
+                (number, self.documents, draft.heading, draft.page, draft.text),
+            )
+            self._connection.execute(
+                "INSERT INTO words (rowid, heading, text) VALUES (?, ?, ?)",
+                (number, index_text(f"{title} {draft.heading}"), index_text(draft.text)),
+            )
+            self._connection.execute("INSERT INTO vectors (rowid, embedding) VALUES (?, ?)", (number, vector))
+
+    def _finish(self) -> None:
+        meta = {
+            "format": database.FORMAT,
+            "embedder": self._embedder.fingerprint,
+            "dim": str(self._embedder.dim),
+        }
+        self._connection.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", sorted(meta.items()))
+        self._connection.execute("INSERT INTO words (words) VALUES ('optimize')")
+        self._connection.execute("COMMIT")
+        self._connection.execute("VACUUM")
+
+
+def _batches(drafts: Iterator[Draft], size: int) -> Iterator[list[Draft]]:
+    batch: list[Draft] = []
+    for draft in drafts:
+        batch.append(draft)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

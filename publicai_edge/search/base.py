@@ -1,0 +1,239 @@
+"""Questions to passages: full-text and vector search in one index, their ranks fused.
+
+Two lists are made for a question: passages by BM25 of its terms, and passages by cosine of its vector. Their
+ranks are fused by reciprocal rank fusion, score = sum of 1 / (60 + rank), from Cormack, Clarke and Büttcher,
+"Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009, whose
+constant of 60 is kept.
+
+Ranks say which passage is best, never that it is good: the best passage for "how do I bake bread" still has
+rank 1 in a town library's rules. So a passage counts as an answer only if one of two things holds:
+
+- its cosine to the question is at least ``min_relevance``, or
+- it is a strong lexical match: the question's terms that it holds weigh at least 60 % of all its terms, by
+  inverse document frequency, and are at least two (or all there are). A term that the documents do not know
+  weighs most, so a question about something else stays unanswered however many small words it shares; a term
+  in over half of the passages weighs nothing. This rule finds names, form numbers, and questions in a
+  language the embedding model was not trained on.
+
+When nothing counts, the answer is empty, and the kiosk says that nothing was found.
+"""
+
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from publicai_edge.engine.embedder import Embedder
+from publicai_edge.errors import BundleError
+from publicai_edge.search import database, terms
+
+RRF_K = 60
+CANDIDATES = 40
+STRONG_COVERAGE = 0.6
+
+# A heading names its subject in few words, so a word there says more than one in the text.
+_BM25 = "bm25(words, 2.0, 1.0)"
+_PASSAGE = (
+    "SELECT passages.id, title, source, heading, page, text "
+    "FROM passages JOIN documents ON documents.id = passages.document"
+)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A piece of a document (its title); ``source`` is its file name, ``heading`` the trail to it."""
+
+    id: int
+    document: str
+    source: str
+    heading: str
+    page: int | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A passage found; ``score`` is the fused rank (more is better), ``relevance`` the cosine."""
+
+    passage: Passage
+    score: float
+    relevance: float
+
+
+class KnowledgeBase:
+    """An opened index; several threads may search at once, each on a connection of its own."""
+
+    def __init__(self, path: Path, embedder: Embedder, first: apsw.Connection) -> None:
+        self._path = path
+        self._embedder = embedder
+        self._lock = threading.Lock()
+        self._idle = [first]
+        self._closed = False
+        with database.damage(path):
+            (self._count,) = next(iter(first.execute("SELECT count(*) FROM passages")))
+
+    @staticmethod
+    def open(path: Path, embedder: Embedder) -> "KnowledgeBase":
+        """Open the index at ``path``, built with the same embedding model as ``embedder``.
+
+        Raises:
+            BundleError: it is missing, damaged, foreign, or was built with another embedding model.
+        """
+        connection = database.open_for_reading(path)
+        try:
+            with database.damage(path):
+                meta = database.read_meta(connection)
+            _check_embedder(path, meta.get("embedder", "none"), embedder.fingerprint)
+            return KnowledgeBase(path, embedder, connection)
+        except BaseException:
+            connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the index; a search still running ends first."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def __len__(self) -> int:
+        return int(self._count)
+
+    def search(self, question: str, *, top: int, min_relevance: float) -> list[Hit]:
+        """Return at most ``top`` passages that answer ``question``, best first; empty when none does.
+
+        Raises:
+            BundleError: the index turns out to be damaged.
+            EngineError: the embedding model does not run.
+        """
+        if not question.strip():
+            return []
+        vector = self._embedder.encode([question[: terms.MAX_QUESTION_CHARS]], "query")[0].tobytes()
+        with self._connection() as connection:
+            weights = self._weights(connection, terms.question_terms(question))
+            near = _nearest(connection, vector)
+            by_words = _by_words(connection, [term for term, weight in weights.items() if weight > 0])
+            scores = fuse([list(near), by_words])
+            hits = []
+            for number in sorted(scores, key=lambda number: (-scores[number], number)):
+                passage = self._passage(connection, number)
+                cosine = near[number] if number in near else _cosine(connection, number, vector)
+                if cosine >= min_relevance or _is_strong(passage, weights):
+                    hits.append(Hit(passage, scores[number], cosine))
+                if len(hits) == top:
+                    break
+            return hits
+
+    def passage(self, number: int) -> Passage:
+        """Return the passage with id ``number``.
+
+        Raises:
+            KeyError: there is none.
+        """
+        with self._connection() as connection:
+            rows = _passages(connection, "passages.id = ?", number)
+        if not rows:
+            raise KeyError(number)
+        return rows[0]
+
+    def document(self, source: str) -> list[Passage]:
+        """Return the passages of the document ``source`` in reading order; empty when there is none."""
+        with self._connection() as connection:
+            return _passages(connection, "source = ?", source)
+
+    def _passage(self, connection: apsw.Connection, number: int) -> Passage:
+        rows = _passages(connection, "passages.id = ?", number)
+        if not rows:
+            raise BundleError(
+                f"The index of documents {self._path} is damaged: passage {number} is missing.",
+                hint="Copy the bundle again from where it came.",
+            )
+        return rows[0]
+
+    def _weights(self, connection: apsw.Connection, words: Sequence[str]) -> dict[str, float]:
+        """Return each term's inverse document frequency, 0 for one that half of the passages hold."""
+        weights = {}
+        for word in words:
+            query = "SELECT count(*) FROM words WHERE words MATCH ?"
+            (held,) = next(iter(connection.execute(query, (terms.match_any([word]),))))
+            common = held * 2 > self._count
+            weights[word] = 0.0 if common else math.log(1 + (self._count - held + 0.5) / (held + 0.5))
+        return weights
+
+    @contextmanager
+    def _connection(self) -> Iterator[apsw.Connection]:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the knowledge base is closed")
+            connection = self._idle.pop() if self._idle else None
+        connection = connection or database.open_for_reading(self._path)
+        try:
+            with database.damage(self._path):
+                yield connection
+        finally:
+            with self._lock:
+                keep = not self._closed
+                if keep:
+                    self._idle.append(connection)
+            if not keep:
+                connection.close()
+
+
+def _check_embedder(path: Path, built_with: str, given: str) -> None:
+    if built_with != given:
+        raise BundleError(
+            f"{path} was built with another embedding model than the one given (fingerprint "
+            f"{built_with[:12]}, expected {given[:12]}).",
+            hint="Use the embedding folder of the same bundle, or build the bundle again.",
+        )
+
+
+def fuse(rankings: Sequence[Sequence[int]]) -> dict[int, float]:
+    """Return each id's reciprocal rank fusion score over ``rankings``, each best first."""
+    scores: dict[int, float] = {}
+    for ranking in rankings:
+        for rank, number in enumerate(ranking, 1):
+            scores[number] = scores.get(number, 0.0) + 1 / (RRF_K + rank)
+    return scores
+
+
+def _nearest(connection: apsw.Connection, vector: bytes) -> dict[int, float]:
+    """Return the nearest passages with their cosines, best first; equal ones in the order of their ids."""
+    query = "SELECT distance, rowid FROM vectors WHERE embedding MATCH ? AND k = ?"
+    rows = sorted(connection.execute(query, (vector, CANDIDATES)))
+    return {int(number): 1.0 - float(distance) for distance, number in rows}
+
+
+def _by_words(connection: apsw.Connection, words: list[str]) -> list[int]:
+    if not words:
+        return []
+    query = f"SELECT rowid FROM words WHERE words MATCH ? ORDER BY {_BM25}, rowid LIMIT ?"  # noqa: S608
+    return [int(number) for (number,) in connection.execute(query, (terms.match_any(words), CANDIDATES))]
+
+
+def _cosine(connection: apsw.Connection, number: int, vector: bytes) -> float:
+    query = "SELECT vec_distance_cosine(embedding, ?) FROM vectors WHERE rowid = ?"
+    distance = next(iter(connection.execute(query, (vector, number))), (1.0,))[0]
+    return 1.0 - float(distance)
+
+
+def _passages(connection: apsw.Connection, condition: str, value: int | str) -> list[Passage]:
+    rows = connection.execute(f"{_PASSAGE} WHERE {condition} ORDER BY passages.id", (value,))
+    return [
+        Passage(int(number), str(title), str(source), str(heading), page, str(text))
+        for number, title, source, heading, page, text in rows
+    ]
+
+
+def _is_strong(passage: Passage, weights: dict[str, float]) -> bool:
+    weighing = {term: weight for term, weight in weights.items() if weight > 0}
+    if not weighing:
+        return False
+    held = weighing.keys() & set(terms.terms(f"{passage.document} {passage.heading} {passage.text}"))
+    coverage = sum(weighing[term] for term in held) / sum(weighing.values())
+    return coverage >= STRONG_COVERAGE and len(held) >= min(2, len(weighing))

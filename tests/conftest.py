@@ -1,0 +1,109 @@
+"""What every test may use: real weights fetched once, and the demo bundle built once from them.
+
+Downloads are kept between runs in ``PUBLICAI_EDGE_TEST_CACHE`` (default: the user's cache folder); everything made from
+them is made anew in each run, so that no test passes on yesterday's work.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from publicai_edge.artifact import FileSet
+from publicai_edge.pipeline.build import Built, Options, build
+from publicai_edge.progress import Silent
+from publicai_edge.recipe import load, lock
+from publicai_edge.recipe.lock import Pin
+from publicai_edge.sources import Fetcher, Request
+from publicai_edge.store import Store
+
+ROOT = Path(__file__).parent.parent
+RECIPE = ROOT / "recipes" / "demo.toml"
+
+
+def downloads() -> Store:
+    """The store that keeps downloads between runs; nothing is built in it."""
+    import platformdirs
+
+    chosen = os.environ.get("PUBLICAI_EDGE_TEST_CACHE")
+    return Store(Path(chosen) if chosen else Path(platformdirs.user_cache_dir("publicai-edge-tests")))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test touches the user's own cache."""
+    monkeypatch.setenv("PUBLICAI_EDGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("PUBLICAI_EDGE_DEBUG", raising=False)
+
+
+@pytest.fixture(scope="session")
+def pins() -> dict[str, Pin]:
+    """The demo's model and embedding model, fetched and checked against the lock file in the repository."""
+    recipe = load(RECIPE)
+    assert recipe.embedding is not None
+    known = lock.read(lock.lock_path(RECIPE))
+    fetcher = Fetcher(downloads(), Silent())
+    parts = {"model": recipe.model, "embedding": recipe.embedding}
+    return {
+        role: fetcher.fetch(Request(part.source, part.revision, part.sha256, RECIPE.parent), known[role])
+        for role, part in parts.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def model(pins: dict[str, Pin]) -> Path:
+    """SmolLM2-135M-Instruct, Q4_1; read only."""
+    return downloads().path(pins["model"].files.only())
+
+
+@pytest.fixture(scope="session")
+def seed(pins: dict[str, Pin]) -> "Seed":
+    """Fills a new store with the downloads, so that a build in it touches no network."""
+    files: dict[str, object] = {}
+    for pin in pins.values():
+        files.update(pin.files.files)
+    return Seed(FileSet(dict(files)))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Seed:
+    """Downloads that a store can be given."""
+
+    files: FileSet
+
+    def __call__(self, root: Path) -> Store:
+        store, source = Store(root), downloads()
+        for _, blob in self.files:
+            target = store.path(blob)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(source.path(blob), target)
+            except OSError:
+                shutil.copyfile(source.path(blob), target)
+        return store
+
+
+@pytest.fixture(scope="session")
+def demo(seed: Seed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """The demo bundle, built once in this run; tests that change it copy it first."""
+    work = tmp_path_factory.mktemp("demo")
+    built = build(RECIPE, Options(work / "dist", seed(work / "cache"), Silent(), offline=True))
+    yield built
+    shutil.rmtree(work, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def demo_store(demo: Built) -> Store:
+    """The store the demo bundle was built in: every stage's result is in it."""
+    return Store(demo.folder.parent.parent / "cache")
+
+
+@pytest.fixture
+def bundle_copy(demo: Built, tmp_path: Path) -> Path:
+    """A copy of the demo bundle that a test may damage."""
+    target = tmp_path / demo.folder.name
+    shutil.copytree(demo.folder, target)
+    return target

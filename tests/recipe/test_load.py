@@ -1,0 +1,102 @@
+"""A wrong recipe is answered with file, line, key, what was expected and the nearest known key."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from publicai_edge.errors import RecipeError
+from publicai_edge.recipe import load, parse
+from publicai_edge.recipe.model import json_schema
+from publicai_edge.recipe.template import new_recipe
+
+ROOT = Path(__file__).parents[2]
+DEMO = (ROOT / "recipes" / "demo.toml").read_text("utf-8")
+
+
+def refused(text: str) -> str:
+    with pytest.raises(RecipeError) as caught:
+        parse(text, "my.toml")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["demo", "mini-pc", "raspberry-pi-5"])
+def test_shipped_recipes_are_sound(name: str) -> None:
+    recipe = load(ROOT / "recipes" / f"{name}.toml")
+    assert recipe.bundle.languages[0] == "en"
+
+
+def test_new_recipe_is_sound_as_it_stands() -> None:
+    recipe = parse(new_recipe('The "Old" Mill\\Library'))
+    assert recipe.bundle.name == "the-old-mill-library"
+
+
+def test_unknown_key_names_line_and_nearest_key() -> None:
+    text = DEMO.replace('license = "Apache-2.0"', 'licence = "Apache-2.0"', 1)
+    line = next(i for i, row in enumerate(text.splitlines(), 1) if row.startswith("licence"))
+    message = refused(text)
+    assert f"my.toml:{line}: unknown key 'model.licence'; did you mean 'license'?" in message
+
+
+def test_unknown_key_inside_an_array_of_tables_names_its_own_line() -> None:
+    text = DEMO.replace('id = "letter"', 'id = "letter"\nserch = false')
+    line = next(i for i, row in enumerate(text.splitlines(), 1) if row.startswith("serch"))
+    assert f"my.toml:{line}: unknown key 'services[1].serch'; did you mean 'search'?" in refused(text)
+
+
+def test_missing_key_says_what_is_expected() -> None:
+    message = refused(DEMO.replace('contact = "desk@alderford.example"\n', ""))
+    assert "key 'steward.contact' is missing; expected Mail address" in message
+
+
+def test_wrong_type_shows_what_was_found() -> None:
+    message = refused(DEMO.replace("release = 1", 'release = "one"'))
+    assert "key 'bundle.release' is 'one'" in message
+    assert "integer" in message
+
+
+def test_missing_words_name_the_language() -> None:
+    text = DEMO.replace('es = "Biblioteca Municipal de Alder Ford"\n', "")
+    assert "bundle.title has no words in es" in refused(text)
+
+
+def test_licence_outside_the_policy_is_refused() -> None:
+    text = DEMO.replace('licenses = ["Apache-2.0", "MIT", "CC0-1.0"]', 'licenses = ["MIT"]')
+    assert "model.license is 'Apache-2.0'" in refused(text)
+
+
+def test_unknown_source_scheme_lists_the_known_ones() -> None:
+    text = DEMO.replace('source = "pypi:llm', 'source = "torrent:llm', 1)
+    assert "unknown source scheme 'torrent'; expected one of hf:, pypi:, npm:, https:, file:" in refused(text)
+
+
+def test_broken_toml_names_the_line() -> None:
+    assert "my.toml is not valid TOML" in refused("[bundle\nname = 1")
+
+
+def test_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load(tmp_path / "none.toml")
+    assert "recipe new" in str(caught.value.hint)
+
+
+def test_schema_accepts_the_demo_and_refuses_an_unknown_key() -> None:
+    import tomllib
+
+    import jsonschema
+
+    data = tomllib.loads(DEMO)
+    validator = jsonschema.Draft202012Validator(json_schema())
+    validator.validate(data)
+    data["bundle"]["nmae"] = "x"
+    assert not validator.is_valid(data)
+
+
+@given(st.text(max_size=300))
+@settings(max_examples=200, deadline=None)
+def test_any_text_is_a_recipe_or_a_recipe_error(text: str) -> None:
+    try:
+        parse(text)
+    except RecipeError as error:
+        assert error.message
