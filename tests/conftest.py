@@ -14,6 +14,7 @@ import pytest
 
 from publicai_edge.artifact import FileSet
 from publicai_edge.pipeline.build import Built, Options, build
+from publicai_edge.pipeline.stages import EMBEDDING_FILES
 from publicai_edge.progress import Silent
 from publicai_edge.recipe import load, lock
 from publicai_edge.recipe.lock import Pin
@@ -47,8 +48,9 @@ def pins() -> dict[str, Pin]:
     known = lock.read(lock.lock_path(RECIPE))
     fetcher = Fetcher(downloads(), Silent())
     parts = {"model": recipe.model, "embedding": recipe.embedding}
+    only = {"model": (), "embedding": EMBEDDING_FILES}
     return {
-        role: fetcher.fetch(Request(part.source, part.revision, part.sha256, RECIPE.parent), known[role])
+        role: fetcher.fetch(Request(part.source, part.revision, part.sha256, RECIPE.parent, only[role]), known[role])
         for role, part in parts.items()
     }
 

@@ -81,6 +81,7 @@ class ServiceInfo(_Part):
     search: bool
     max_tokens: int
     temperature: float
+    repeat_penalty: float
 
 
 class WarmInfo(_Part):

@@ -64,7 +64,7 @@ def _listed(root: Path) -> dict[str, str]:
             ) from error
         except NotADirectoryError as error:
             raise BundleError(f"{root} is a file; a bundle is a folder.") from error
-        listed |= bag.parse_manifest(data, f"{root.name}/{name}")
+        listed |= bag.parse_manifest(data, name)
     return listed
 
 

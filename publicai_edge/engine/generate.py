@@ -15,8 +15,8 @@ from publicai_edge.engine.llama import LlamaContext, LlamaModel, _lib
 from publicai_edge.engine.protocol import Delta, Event, Finished, Sampling, Started
 
 # Prompts that patrons share are always read in pieces of this size, at build time, on the kiosk and when they are not
-# stored at all: the last bits of a sum depend on the batch's shape, and so an answer is the same warm and cold. A patron
-# who comes while one is being read in an idle moment waits for one such piece at most.
+# stored at all: the last bits of a sum depend on the batch's shape, and so an answer is the same warm and cold. A
+# patron who comes while one is being read in an idle moment waits for one such piece at most.
 SHARED_CHUNK = 64
 
 Reason = Literal["stop", "length", "cancelled"]

@@ -4,7 +4,7 @@ A request's answer is a stream of events: any number of :class:`Queued`, one :cl
 :class:`Delta`, one :class:`Finished`. Closing the stream early cancels the request.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -112,7 +112,7 @@ class Engine(Protocol):
         """How the engine is now."""
         ...
 
-    def chat(self, request: ChatRequest) -> AsyncIterator[Event]:
+    def chat(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """Answer a request; waits for the model to load where it still does.
 
         Raises:

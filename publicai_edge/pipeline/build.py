@@ -132,7 +132,8 @@ def _pull(recipe: Recipe, recipe_path: Path, options: Options) -> dict[str, Pin]
         pin = known.get(role)
         if pin and pin.source != part.source:
             pin = None  # the recipe points elsewhere now
-        request = Request(part.source, part.revision, part.sha256, recipe_path.parent)
+        only = stages.EMBEDDING_FILES if role == "embedding" else ()
+        request = Request(part.source, part.revision, part.sha256, recipe_path.parent, only)
         pins[role] = fetcher.fetch(request, pin)
     merged = {role: pin for role, pin in known.items() if given.get(role)} | pins
     if merged:

@@ -16,6 +16,21 @@ from publicai_edge.recipe import Embedding, Knowledge, Quantize, Service
 MODEL_FILE = "model.gguf"
 INDEX_FILE = "knowledge.sqlite"
 
+# What a conversion reads; a model's repository also holds the same weights in other formats, many times as large.
+EMBEDDING_FILES = (
+    "config.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "*.model",
+    "modules.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "*_Pooling/config.json",
+)
+
 _LLAMA = ("llama-cpp-python",)
 _LLAMA_CODE = (
     "publicai_edge.gguf",
@@ -25,6 +40,7 @@ _LLAMA_CODE = (
     "publicai_edge.engine.probe",
     "publicai_edge.engine.warm",
 )
+_CONVERSION_KEYS = {"pooling", "max_tokens", "query_prefix", "passage_prefix", "quantize", "min_cosine"}
 _ONNX = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime", "tokenizers")
 _CONVERT_CODE = ("publicai_edge.convert", "publicai_edge.engine.embedder")
 _INDEXING = ("apsw", "sqlite-vec", "onnxruntime", "tokenizers", "pypdf", "python-docx", "lxml", "markdown-it-py")
@@ -86,14 +102,7 @@ def quantize_model(runner: Runner, model: Blob, settings: Quantize) -> StepResul
 
 def convert_embedding(runner: Runner, source: FileSet, settings: Embedding) -> StepResult:
     """Turn the embedding model into ONNX and measure what that cost."""
-    chosen = {
-        "pooling": settings.pooling,
-        "max_tokens": settings.max_tokens,
-        "query_prefix": settings.query_prefix,
-        "passage_prefix": settings.passage_prefix,
-        "quantize": settings.quantize,
-        "min_cosine": settings.min_cosine,
-    }
+    chosen = settings.model_dump(mode="json", include=_CONVERSION_KEYS)
 
     def run(folder: Path) -> dict[str, Any]:
         from publicai_edge.convert.embedding import EmbeddingSettings, convert_embedding

@@ -183,6 +183,8 @@ class Service(_Table):
     """Longest answer, in tokens."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     """0 gives the same answer every time."""
+    repeat_penalty: Annotated[float, Field(ge=1, le=2)] = 1.1
+    """Above 1, words already said become less likely: small models repeat themselves."""
 
 
 class Target(_Table):

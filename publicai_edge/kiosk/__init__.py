@@ -1,0 +1,1 @@
+"""The kiosk: a web application on this machine's own address, and the page a patron sees."""

@@ -1,0 +1,138 @@
+"""The web application: the routes, what stands before them, and what lives as long as they do."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from publicai_edge.bundle.open import Bundle
+from publicai_edge.engine.protocol import Engine
+from publicai_edge.errors import PublicAIError
+from publicai_edge.kiosk import words
+from publicai_edge.kiosk.guard import Guard, describe
+from publicai_edge.kiosk.library import Documents, Library
+from publicai_edge.kiosk.openai_api import invalid_parameter, openai_error, openai_routes
+from publicai_edge.kiosk.page_routes import page_routes
+from publicai_edge.kiosk.replies import error_reply, unavailable
+from publicai_edge.kiosk.sessions import Sessions
+from publicai_edge.kiosk.state import Kiosk
+
+_LOG = logging.getLogger("publicai_edge.kiosk")
+_SWEEP_SECONDS = 10.0
+_CLOSE_SECONDS = 1.5
+
+_HTTP_SENTENCES = {
+    404: ("not_found", "There is nothing here."),
+    405: ("wrong_method", "This address does not take that kind of request."),
+}
+
+
+def create_app(
+    bundle: Bundle,
+    engine: Engine,
+    open_documents: Callable[[], Documents] | None,
+    *,
+    allowed_hosts: frozenset[str],
+    sessions: Sessions | None = None,
+) -> FastAPI:
+    """Return the kiosk's application; ``app.state.kiosk`` is its :class:`Kiosk`.
+
+    Args:
+        bundle: what is served.
+        engine: started and closed with the application.
+        open_documents: opens the knowledge base, in a thread of its own; None where the bundle has none.
+        allowed_hosts: ``Host`` values that mean this kiosk, see :func:`publicai_edge.kiosk.guard.own_names`.
+        sessions: the patrons' sessions; made from the manifest unless given.
+    """
+    manifest = bundle.manifest
+    kiosk = Kiosk(
+        bundle=bundle,
+        engine=engine,
+        library=Library(open_documents) if open_documents else None,
+        sessions=Sessions(idle_seconds=60.0 * manifest.session_minutes) if sessions is None else sessions,
+        words={language: words.load(language) for language in manifest.languages},
+    )
+    # The interactive documentation pages load scripts from elsewhere, so there are none.
+    app = FastAPI(title="publicai-edge kiosk", docs_url=None, redoc_url=None, lifespan=lambda _: _lifespan(kiosk))
+    app.state.kiosk = kiosk
+    app.include_router(page_routes(kiosk))
+    app.include_router(openai_routes(kiosk))
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(PublicAIError, _unavailable)
+    app.add_middleware(Guard, allowed_hosts=allowed_hosts)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(kiosk: Kiosk) -> AsyncGenerator[None, None]:
+    asyncio.get_running_loop().set_exception_handler(_log_quietly)
+    if kiosk.library:
+        kiosk.library.start()
+    sweeper = asyncio.create_task(_sweep(kiosk.sessions))
+    try:
+        await kiosk.engine.start()
+        yield
+    finally:
+        kiosk.end_streams()
+        sweeper.cancel()
+        if kiosk.library:
+            kiosk.library.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(kiosk.engine.close(), _CLOSE_SECONDS)
+
+
+async def _sweep(sessions: Sessions) -> None:
+    while True:
+        await asyncio.sleep(_SWEEP_SECONDS)
+        sessions.sweep()
+
+
+def _log_quietly(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what a background task died of, without the message: it may quote a patron."""
+    error = context.get("exception")
+    _LOG.error("Background work failed: %s", describe(error) if error else "no exception given")
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
+    first = error.errors()[0]
+    names = [part for part in first["loc"] if part != "body"]
+    # A name is said only when it is one of ours: an unknown one was typed by the client.
+    known = names[0] if names and isinstance(names[0], str) and first["type"] != "extra_forbidden" else None
+    problem = _problem(str(first["type"]))
+    if request.url.path.startswith("/v1/"):
+        return invalid_parameter(known, problem)
+    where = f"Field {known!r}" if known else "The request"
+    return error_reply(400, "invalid", f"{where}: {problem}.")
+
+
+def _problem(kind: str) -> str:
+    if kind in {"json_invalid", "model_attributes_type"}:
+        return "expected a JSON object with Content-Type application/json"
+    return {
+        "missing": "it is missing",
+        "extra_forbidden": "it has a field that is not known here",
+        "string_too_long": "it is too long",
+        "string_too_short": "it is empty",
+    }.get(kind, "it has a wrong type or value")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+    code, sentence = _HTTP_SENTENCES.get(error.status_code, ("invalid", "The request cannot be understood."))
+    own = error.detail if error.detail.endswith(".") else sentence  # Starlette's own details are bare phrases
+    if request.url.path.startswith("/v1/"):
+        return openai_error(error.status_code, own, code=code)
+    return error_reply(error.status_code, code, own, error.headers)
+
+
+async def _unavailable(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, PublicAIError)  # noqa: S101 - registered for this class only
+    return unavailable(error)

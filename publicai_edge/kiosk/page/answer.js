@@ -1,0 +1,114 @@
+// The answer as it is written: text on the page at once, sentences for a screen reader, marks to the passages.
+
+import { goToPassage } from "./passages.js";
+import { say, worded } from "./words.js";
+
+const byId = (id) => document.getElementById(id);
+let sentence = null;
+let sources = [];
+
+export function announce(text) {
+  const line = document.createElement("p");
+  line.textContent = text;
+  const box = byId("announcer");
+  box.append(line);
+  while (box.children.length > 4) box.firstChild.remove();
+}
+
+export function openAnswer(found, searched) {
+  sources = found;
+  sentence = null;
+  byId("answer").replaceChildren();
+  byId("answer").lang = document.documentElement.lang;
+  byId("answer-part").hidden = false;
+  byId("ending").hidden = true;
+  byId("marks-note").hidden = true;
+  setWord("made-by", searched ? "answer.by" : "answer.by_alone");
+  working("answer.reading");
+}
+
+export function working(key, values = {}) {
+  setWord("working", key, values);
+  byId("working").hidden = false;
+}
+
+export function write(text) {
+  byId("working").hidden = true;
+  if (!sentence) {
+    sentence = document.createElement("span");
+    byId("answer").append(sentence);
+  }
+  sentence.append(text);
+}
+
+export function endSentence(numbers) {
+  if (!sentence) return;
+  announce(sentence.textContent.trim());
+  for (const number of numbers) sentence.append("\u00a0", mark(number));
+  if (numbers.length) byId("marks-note").hidden = false;
+  sentence = null;
+}
+
+function mark(number) {
+  const link = document.createElement("a");
+  link.className = "mark";
+  link.href = `#passage-${number}`;
+  link.textContent = number;
+  const title = sources.find((source) => source.number === number)?.document ?? "";
+  link.setAttribute("aria-label", say("answer.source", { number, title }));
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    goToPassage(number);
+  });
+  return link;
+}
+
+// How it ended: "complete", "cut", "stopped", or an error's own word.
+export function endAnswer(key, values = {}) {
+  byId("working").hidden = true;
+  sentence = null;
+  if (byId("answer").childElementCount && sources.length) byId("marks-note").hidden = false;
+  if (key !== "answer.complete") {
+    setWord("ending", key, values);
+    byId("ending").hidden = false;
+  }
+  announce(say(key, values));
+}
+
+export function clearAnswer() {
+  sources = [];
+  sentence = null;
+  for (const id of ["answer", "ending", "working", "announcer"]) byId(id).replaceChildren();
+  byId("answer-part").hidden = true;
+}
+
+export function keepEarlier(question) {
+  const text = byId("answer").textContent;
+  if (!question || !text) return;
+  const item = document.createElement("li");
+  const asked = document.createElement("p");
+  asked.className = "earlier-question";
+  asked.textContent = question;
+  const answer = byId("answer").cloneNode(true);
+  answer.removeAttribute("id");
+  for (const link of answer.querySelectorAll(".mark")) link.remove();
+  item.append(asked, answer);
+  const list = byId("earlier-list");
+  list.prepend(item);
+  while (list.children.length > 10) list.lastChild.remove();
+  byId("earlier").hidden = false;
+}
+
+export function clearEarlier() {
+  byId("earlier-list").replaceChildren();
+  byId("earlier").hidden = true;
+  byId("earlier").open = false;
+}
+
+function setWord(id, key, values = {}) {
+  const fresh = worded("p", key, values);
+  const element = byId(id);
+  for (const name of Object.keys(element.dataset)) delete element.dataset[name];
+  Object.assign(element.dataset, fresh.dataset);
+  element.textContent = fresh.textContent;
+}

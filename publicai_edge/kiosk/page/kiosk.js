@@ -1,0 +1,46 @@
+// What the page asks the kiosk. A question travels in a request's body only.
+
+async function read(path) {
+  const response = await fetch(path);
+  if (!response.ok) throw new Error(String(response.status));
+  return response.json();
+}
+
+export const about = () => read("/api/kiosk");
+export const status = () => read("/api/status");
+export const readDocument = (source) =>
+  read("/api/documents/" + source.split("/").map(encodeURIComponent).join("/"));
+
+function post(path, body, options = {}) {
+  return fetch(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+    ...options,
+  });
+}
+
+// keepalive lets it arrive even when the page is being left.
+export async function endSession() {
+  const response = await post("/api/session/end", {}, { keepalive: true });
+  return response.ok;
+}
+
+// Yields the events of an answer, one JSON object a line.
+export async function* ask(question, signal) {
+  const response = await post("/api/ask", question, { signal });
+  if (!response.ok) {
+    const { error } = await response.json().catch(() => ({ error: {} }));
+    yield { type: "error", code: error?.code, retry_after: response.headers.get("Retry-After") };
+    return;
+  }
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) if (line) yield JSON.parse(line);
+  }
+}

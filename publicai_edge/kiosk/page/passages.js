@@ -1,0 +1,116 @@
+// The passages that were found, as cards, and a whole document to read one in its place.
+
+import { fill, say, worded } from "./words.js";
+
+const byId = (id) => document.getElementById(id);
+
+function place(source) {
+  const parts = [];
+  if (source.heading) parts.push(source.heading);
+  if (source.page) parts.push(say("passages.page", { page: source.page }));
+  return parts.join(" · ");
+}
+
+function card(source, openDocument) {
+  const item = document.createElement("li");
+  item.className = "passage";
+  item.id = `passage-${source.number}`;
+  item.tabIndex = -1;
+
+  const number = document.createElement("span");
+  number.className = "passage-number";
+  number.textContent = source.number;
+  const title = document.createElement("h3");
+  title.textContent = source.document;
+  const where = document.createElement("p");
+  where.className = "passage-place";
+  where.textContent = place(source);
+  const text = document.createElement("blockquote");
+  text.textContent = source.text;
+  text.id = `passage-text-${source.number}`;
+
+  const more = worded("button", "passages.more");
+  more.type = "button";
+  more.className = "link-button passage-more";
+  more.setAttribute("aria-expanded", "false");
+  more.setAttribute("aria-controls", text.id);
+  more.addEventListener("click", () => expand(item, !item.classList.contains("is-open")));
+
+  const read = worded("button", "passages.read");
+  read.type = "button";
+  read.className = "link-button";
+  read.setAttribute("aria-describedby", `${item.id}-title`);
+  title.id = `${item.id}-title`;
+  read.addEventListener("click", () => openDocument(source, read));
+
+  const buttons = document.createElement("div");
+  buttons.className = "passage-buttons";
+  buttons.append(more, read);
+  item.append(number, title, where, text, buttons);
+  return item;
+}
+
+function expand(item, open) {
+  item.classList.toggle("is-open", open);
+  const more = item.querySelector(".passage-more");
+  more.dataset.word = open ? "passages.less" : "passages.more";
+  more.setAttribute("aria-expanded", String(open));
+  fill(item);
+}
+
+export function showPassages(sources, openDocument) {
+  const list = byId("passages");
+  list.replaceChildren(...sources.map((source) => card(source, openDocument)));
+  hideNeedlessButtons();
+}
+
+// "Show the whole passage" is there only where the text is cut.
+export function hideNeedlessButtons() {
+  for (const item of byId("passages").children) {
+    const text = item.querySelector("blockquote");
+    const cut = text.scrollHeight > text.clientHeight + 2;
+    item.querySelector(".passage-more").hidden = !cut && !item.classList.contains("is-open");
+  }
+}
+
+export function goToPassage(number) {
+  const item = byId(`passage-${number}`);
+  if (!item) return;
+  for (const other of byId("passages").children) other.classList.toggle("is-cited", other === item);
+  const text = item.querySelector("blockquote");
+  if (text.scrollHeight > text.clientHeight + 2) expand(item, true);
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  item.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
+  item.focus({ preventScroll: true });
+}
+
+export function showDocument(content, passage) {
+  byId("document-title").textContent = content.title;
+  const parts = [];
+  let heading = "";
+  for (const item of content.passages) {
+    if (item.heading && item.heading !== heading) {
+      const title = document.createElement("h2");
+      title.textContent = heading = item.heading;
+      parts.push(title);
+    }
+    const text = document.createElement("p");
+    text.textContent = item.text;
+    if (item.passage === passage) {
+      text.className = "is-found";
+      text.id = "found";
+      text.tabIndex = -1;
+      const note = worded("strong", "document.found");
+      note.className = "found-note";
+      text.prepend(note);
+    }
+    parts.push(text);
+  }
+  byId("document-text").replaceChildren(...parts);
+}
+
+export function clearPassages() {
+  byId("passages").replaceChildren();
+  byId("document-title").textContent = "";
+  byId("document-text").replaceChildren();
+}

@@ -1,0 +1,110 @@
+"""Patrons' sessions: in this process's memory, and nowhere else.
+
+Invariants: a session is found by a random 256-bit token only; it holds nothing a patron typed but the last
+turns that the service needs; ending it, or leaving it idle, drops all of that at once and stops its stream;
+there are never more than ``most`` of them.
+"""
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+
+from publicai_edge.kiosk.answering import MOST_TURNS, Turn
+
+COOKIE = "kiosk_session"
+
+_MOST_TURN_LETTERS = 2000
+
+
+class Session:
+    """What is kept of one patron: the last turns with each service, and the stream under way."""
+
+    def __init__(self, now: float) -> None:
+        self.token = secrets.token_urlsafe(32)
+        self.touched = now
+        self.ended = False
+        self._turns: dict[str, deque[Turn]] = {}
+        self._stop: asyncio.Event | None = None
+
+    def turns(self, service: str) -> tuple[Turn, ...]:
+        """Return the last turns with a service, oldest first."""
+        return tuple(self._turns.get(service, ()))
+
+    def remember(self, service: str, turn: Turn) -> None:
+        """Keep a turn, cut to a bounded length; an ended session keeps nothing."""
+        if not self.ended:
+            cut = Turn(turn.question[:_MOST_TURN_LETTERS], turn.answer[:_MOST_TURN_LETTERS])
+            self._turns.setdefault(service, deque(maxlen=MOST_TURNS)).append(cut)
+
+    def begin_stream(self) -> asyncio.Event:
+        """Return the event that stops the new stream; the one before it is stopped now."""
+        self._stop_stream()
+        self._stop = asyncio.Event()
+        return self._stop
+
+    def wipe(self) -> None:
+        """Drop everything and stop the stream."""
+        self.ended = True
+        self._turns.clear()
+        self._stop_stream()
+
+    def _stop_stream(self) -> None:
+        if self._stop is not None:
+            self._stop.set()
+
+
+class Sessions:
+    """All sessions of the kiosk.
+
+    Args:
+        idle_seconds: a session untouched for so long is wiped.
+        most: sessions kept at a time; one more wipes the one that has been idle longest.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, idle_seconds: float, most: int = 32, clock: Callable[[], float] = time.monotonic) -> None:
+        self._idle = idle_seconds
+        self._most = most
+        self._clock = clock
+        self._held: dict[str, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def find_or_open(self, token: str | None) -> Session:
+        """Return the session of a token, or a new one where there is none any more."""
+        self.sweep()
+        session = self._held.get(token or "")
+        if session is None:
+            while len(self._held) >= self._most:
+                self._end(min(self._held.values(), key=lambda held: held.touched))
+            session = Session(self._clock())
+            self._held[session.token] = session
+        session.touched = self._clock()
+        return session
+
+    def end(self, token: str | None) -> bool:
+        """Wipe a session; say whether there was one."""
+        session = self._held.get(token or "")
+        if session is not None:
+            self._end(session)
+        return session is not None
+
+    def end_all(self) -> None:
+        """Wipe every session."""
+        for session in list(self._held.values()):
+            self._end(session)
+
+    def sweep(self) -> int:
+        """Wipe the sessions that were idle too long; return how many."""
+        limit = self._clock() - self._idle
+        idle = [session for session in self._held.values() if session.touched <= limit]
+        for session in idle:
+            self._end(session)
+        return len(idle)
+
+    def _end(self, session: Session) -> None:
+        session.wipe()
+        self._held.pop(session.token, None)

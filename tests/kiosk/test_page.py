@@ -1,0 +1,292 @@
+"""The page in a real browser: what a patron sees, and what is left when the session ends."""
+
+import asyncio
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from publicai_edge.bundle.open import Bundle
+from publicai_edge.errors import EngineError
+from tests.kiosk.conftest import Running, manifest, running, write_bundle
+from tests.kiosk.fakes import FakeDocuments, FakeEngine
+
+CANARY = "kanarienvogel"
+QUESTION = f"When does the library open, {CANARY}?"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        held = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        yield held
+        held.close()
+
+
+@pytest.fixture
+def page(browser: Browser, kiosk: Running) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    held = context.new_page()
+    problems: list[str] = []
+    requests: list[str] = []
+    held.on("pageerror", lambda error: problems.append(str(error)))
+    held.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    held.on("request", lambda request: requests.append(request.url))
+    held.goto(kiosk.url)
+    yield held
+    context.close()
+    assert problems == []
+    assert all(url.startswith(f"{kiosk.url}/") for url in requests), "no request beyond the kiosk"
+    assert not any(CANARY in url for url in requests), "no question in an address"
+
+
+def ask(page: Page, question: str = QUESTION) -> None:
+    page.get_by_role("button", name="Ask about the library").click()
+    page.get_by_label("Your question").fill(question)
+    page.get_by_role("button", name="Ask", exact=True).click()
+
+
+def test_a_patron_asks_sees_passages_then_a_streamed_answer_with_marks(page: Page, kiosk: Running) -> None:
+    kiosk.engine.gate = asyncio.Event()
+    ask(page)
+    expect(page.locator(".passage")).to_have_count(2)
+    expect(page.locator(".passage").first).to_contain_text("Opening hours")
+    expect(page.locator("#answer")).to_be_empty()
+    kiosk.open_gate()
+    expect(page.locator("#answer")).to_contain_text("The library opens at 9 a.m. from Monday to Friday.")
+    expect(page.locator("#answer .mark")).to_have_text(["1"])
+    expect(page.locator("#stop")).to_be_hidden()
+    expect(page.locator("#announcer")).to_contain_text("The answer is complete.")
+    page.locator("#answer .mark").click()
+    expect(page.locator("#passage-1")).to_be_focused()
+    assert page.url == f"{kiosk.url}/"
+
+
+def test_a_passage_is_read_in_its_document_and_the_answer_is_still_there(page: Page) -> None:
+    ask(page)
+    page.locator("#passage-1").get_by_text("Read in the document").click()
+    expect(page.locator("#document-title")).to_have_text("Opening hours")
+    expect(page.locator("#found")).to_contain_text("The library opens at 9 a.m.")
+    page.locator("#to-answer").click()
+    expect(page.locator("#answer")).to_contain_text("The library opens")
+
+
+def test_stop_keeps_what_was_written_and_ends_the_engines_work(page: Page, kiosk: Running) -> None:
+    kiosk.engine.pause = 0.1
+    ask(page)
+    expect(page.locator("#answer")).to_contain_text("The library")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#ending")).to_have_text("You stopped the answer here.")
+    expect(page.locator("#answer")).to_contain_text("The library")
+    for _ in range(100):
+        if kiosk.engine.closed_streams:
+            break
+        time.sleep(0.02)
+    assert kiosk.engine.closed_streams == 1
+    assert kiosk.engine.finished_streams == 0
+
+
+def test_ending_the_session_leaves_nothing_on_the_page_or_in_the_kiosk(page: Page, kiosk: Running) -> None:
+    kiosk.engine.text = f"You asked about {CANARY}."
+    page.get_by_role("button", name="Say it in plain words").click()
+    for question in (QUESTION, f"again {CANARY}"):
+        page.get_by_label("Your question").fill(question)
+        page.keyboard.press("Enter")
+        expect(page.locator("#announcer")).to_contain_text("The answer is complete.")
+        page.get_by_role("button", name="New question").click()
+    page.get_by_label("Your question").fill(CANARY)
+    assert CANARY in page.content()
+    assert len(kiosk.kiosk.sessions) == 1
+    page.get_by_role("button", name="End session").click()
+    expect(page.get_by_role("heading", name="Your session has ended")).to_be_focused()
+    expect(page.locator("#ended-text")).to_contain_text("removed from this page and from the kiosk")
+    assert CANARY not in page.content()
+    assert page.evaluate("document.getElementById('question').value") == ""
+    assert page.evaluate("localStorage.length + sessionStorage.length") == 0
+    assert page.context.cookies() == []
+    assert len(kiosk.kiosk.sessions) == 0
+    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Say it in plain words").click()
+    page.keyboard.press("Control+z")
+    assert page.get_by_label("Your question").input_value() == ""
+
+
+def test_leaving_the_page_ends_the_session(page: Page, kiosk: Running) -> None:
+    ask(page)
+    expect(page.locator("#announcer")).to_contain_text("The answer is complete.")
+    assert len(kiosk.kiosk.sessions) == 1
+    page.goto("about:blank")
+    for _ in range(100):
+        if not len(kiosk.kiosk.sessions):
+            break
+        time.sleep(0.02)
+    assert len(kiosk.kiosk.sessions) == 0
+
+
+def test_a_page_nobody_uses_asks_and_then_wipes_itself(browser: Browser, kiosk: Running) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.clock.install()
+    page.goto(kiosk.url)
+    ask(page)
+    expect(page.locator("#answer")).to_contain_text("lovely place")
+    page.clock.run_for(9 * 60 * 1000 + 5000)
+    expect(page.get_by_role("dialog")).to_contain_text("Are you still there?")
+    page.get_by_role("button", name="I am still here").click()
+    page.clock.run_for(60 * 1000)
+    expect(page.locator("#answer")).to_contain_text("lovely place")
+    page.clock.run_for(10 * 60 * 1000)
+    expect(page.locator("#view-ended")).to_contain_text("Nobody used this page")
+    assert CANARY not in page.content()
+    context.close()
+
+
+def test_nothing_found_is_said_with_whom_to_ask(page: Page, kiosk: Running) -> None:
+    ask(page, "zzzz qqqq")
+    expect(page.get_by_role("heading", name="Not found in this library’s documents")).to_be_visible()  # noqa: RUF001
+    expect(page.locator("#nothing")).to_contain_text("information desk on the ground floor")
+    assert kiosk.engine.requests == []
+
+
+def test_when_the_model_fails_the_passages_stay_with_a_sentence(page: Page, kiosk: Running) -> None:
+    kiosk.engine.failure = EngineError("died")
+    ask(page)
+    expect(page.locator(".passage")).to_have_count(2)
+    expect(page.locator("#ending")).to_contain_text("The model cannot answer at the moment.")
+
+
+def test_the_page_says_that_the_model_gets_ready_and_answers_by_itself(browser: Browser, bundle: Bundle) -> None:
+    engine = FakeEngine()
+    engine.state = "loading"
+    engine.gate = asyncio.Event()
+    with running(bundle, engine, FakeDocuments()) as held:
+        page = browser.new_page()
+        page.goto(held.url)
+        expect(page.locator("#notice")).to_have_text("The model is getting ready. You can already ask.")
+        ask(page)
+        expect(page.locator(".passage")).to_have_count(2)
+        expect(page.locator("#working")).to_contain_text("You can read the passages above in the meantime")
+        engine.state = "ready"
+        held.open_gate()
+        expect(page.locator("#answer")).to_contain_text("lovely place")
+        expect(page.locator("#notice")).to_be_hidden()
+        page.close()
+
+
+def test_markup_in_an_answer_or_a_passage_stays_text(page: Page, kiosk: Running) -> None:
+    kiosk.engine.text = "Look: <img src=x onerror=alert(1)> and <b>this</b>."
+    ask(page, "<script>document.title='x'</script> library <img src=x>")
+    expect(page.locator("#answer")).to_contain_text("<img src=x onerror=alert(1)> and <b>this</b>.")
+    assert page.locator("main img, main script, main b").count() == 0
+
+
+def test_the_language_is_changed_in_place(page: Page) -> None:
+    page.get_by_role("button", name="Español").click()
+    expect(page.locator("html")).to_have_attribute("lang", "es")
+    page.get_by_role("button", name="Preguntar sobre la biblioteca").click()
+    page.get_by_label("Su pregunta").fill("library")
+    page.get_by_role("button", name="Preguntar", exact=True).click()
+    expect(page.get_by_role("heading", name="De los documentos de la biblioteca")).to_be_visible()
+    expect(page.locator(".person")).to_contain_text("mostrador de información")
+
+
+def test_the_keyboard_alone_is_enough(page: Page) -> None:
+    expect(page.locator("#services button")).to_have_count(2)
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.locator("#services button").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Your question")).to_be_focused()
+    page.keyboard.type("library opening")
+    page.keyboard.press("Enter")
+    expect(page.locator("#asked")).to_be_focused()
+    expect(page.locator("#announcer")).to_contain_text("The answer is complete.")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.className") == "mark":
+            break
+    page.keyboard.press("Enter")
+    expect(page.locator("#passage-1")).to_be_focused()
+
+
+def test_a_single_service_is_open_at_once_and_right_to_left_is_followed(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    one = manifest()
+    arabic = {"ar": "اسأل المكتبة"}
+    changed = manifest(
+        languages=["ar", "en"],
+        title=arabic | one.title,
+        services=[one.services[0].model_dump() | {"title": arabic | one.services[0].title}],
+    )
+    bundle = write_bundle(tmp_path_factory.mktemp("single") / "bundle", changed)
+    with running(bundle, FakeEngine(), FakeDocuments()) as held:
+        page = browser.new_page()
+        page.goto(held.url)
+        expect(page.locator("#question")).to_be_focused()
+        expect(page.locator("html")).to_have_attribute("dir", "rtl")
+        expect(page.locator("#to-services")).to_be_hidden()
+        page.close()
+
+
+@pytest.mark.parametrize(("width", "scale"), [(320, 1), (390, 1), (1280, 2)])
+def test_nothing_runs_off_a_narrow_screen_and_targets_are_large(
+    browser: Browser, kiosk: Running, width: int, scale: int
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 640})
+    page.goto(kiosk.url)
+    page.evaluate("scale => { document.documentElement.style.fontSize = `${112.5 * scale}%` }", scale)
+    ask(page)
+    expect(page.locator("#announcer")).to_contain_text("The answer is complete.")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    sizes = page.evaluate(
+        "[...document.querySelectorAll('button, summary')].filter(e => e.offsetParent)"
+        ".map(e => [e.textContent, e.getBoundingClientRect().height])"
+    )
+    assert sizes
+    assert [name for name, height in sizes if height < 43.5] == []
+    page.close()
+
+
+def test_text_stands_out_from_its_ground(page: Page) -> None:
+    ask(page)
+    expect(page.locator("#announcer")).to_contain_text("The answer is complete.")
+    script = """
+    () => {
+      const lum = ([r, g, b]) => [r, g, b].map(v => v / 255)
+        .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+      const rgb = text => text.match(/[\\d.]+/g).map(Number);
+      const ground = e => { for (; e; e = e.parentElement) {
+        const c = rgb(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] === 1) return c; }
+        return [255, 255, 255]; };
+      return [...document.querySelectorAll('body *')].filter(e => e.offsetParent &&
+        [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())).map(e => {
+          const [a, b] = [lum(rgb(getComputedStyle(e).color)), lum(ground(e))].sort((x, y) => y - x);
+          return [e.className + ' ' + e.id + ' ' + e.textContent.slice(0, 30), (a + 0.05) / (b + 0.05)]; });
+    }
+    """
+    found = page.evaluate(script)
+    assert len(found) > 15
+    assert [entry for entry in found if entry[1] < 7] == [], "WCAG AAA"
+
+
+def test_the_page_names_nothing_outside_itself() -> None:
+    from importlib import resources
+
+    for item in (resources.files("publicai_edge.kiosk") / "page").iterdir():
+        text = item.read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(r"https?:|//[a-z]+\.[a-z]|localStorage|sessionStorage|innerHTML", text), item.name
