@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := dist/demo-library-1.0.0
-QUESTION ?= When does the library close on Saturday?
+QUESTION ?= Is there a lift?
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format bench soak docs wheel clean

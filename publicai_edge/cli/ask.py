@@ -34,6 +34,7 @@ def ask(
 
     from publicai_edge.bundle.open import open_bundle
     from publicai_edge.errors import RecipeError
+    from publicai_edge.kiosk import words
     from publicai_edge.kiosk.answering import Inquiry, clean
 
     console = options.console(as_json=json_, debug=debug)
@@ -48,7 +49,8 @@ def ask(
     languages = opened.manifest.languages
     if language and language not in languages:
         raise RecipeError(f"This bundle does not speak {language!r}; it speaks {', '.join(languages)}.")
-    inquiry = Inquiry(chosen, language or languages[0], text)
+    spoken = language or languages[0]
+    inquiry = Inquiry(chosen, spoken, text, labels=words.load(spoken))
     value = asyncio.run(_ask(opened, inquiry, console, threads))
     if json_:
         console.data(value)
@@ -72,10 +74,10 @@ async def _ask(opened: "Bundle", inquiry: "Inquiry", console: "Console", threads
             async for event in events:
                 printer.show(event)
     finally:
+        printer.end()
         await engine.close()
         if library:
             library.close()
-    printer.end()
     return printer.value
 
 
@@ -95,7 +97,7 @@ class _Printer:
                 self._passages(sources)
             case events.NothingFound():
                 self.value["found"] = False
-                self._write("Nothing about this was found in the documents of this bundle.")
+                self._write("Nothing about this was found in the documents of this bundle.\n")
             case events.AnswerText(text):
                 self._answer += text
                 self._write(text)
@@ -128,5 +130,9 @@ class _Printer:
             sys.stdout.flush()
 
     def end(self) -> None:
+        """End the line, also of an answer that an error breaks off."""
         self.value["answer"] = self._answer
-        self._write("\n")
+        if self._answer:
+            self._write("\n")
+        if self.value.get("reason") == "length":
+            self._console.say("\nThe answer was cut here: it reached the longest length this service allows.")

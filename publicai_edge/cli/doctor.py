@@ -48,7 +48,7 @@ def doctor(
         _engine,
         _memory,
         lambda: _disk(str(cache or default_root())),
-        lambda: _extra("kiosk", ("fastapi", "uvicorn", "polib"), "serve a bundle"),
+        lambda: _extra("kiosk", ("fastapi", "uvicorn"), "serve a bundle"),
         lambda: _extra(
             "onnx", ("torch", "transformers", "optimum", "onnx"), "convert search models (`build` needs it)"
         ),

@@ -1,10 +1,13 @@
 """``publicai-edge serve``: run the kiosk."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from publicai_edge.cli import options
+
+if TYPE_CHECKING:
+    from publicai_edge.cli.console import Console
 
 Host = Annotated[str, typer.Option("--host", help="Address to listen on; only this machine reaches the default.")]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes any free one.")]
@@ -35,9 +38,7 @@ def serve(
         console.data({"url": address, "api": f"{address}v1"}, address)
         console.say("The kiosk is open. Press Ctrl-C to stop it.")
         if open_:
-            import webbrowser
-
-            webbrowser.open(address)
+            _open_page(address, console)
 
     run(
         opened,
@@ -47,3 +48,16 @@ def serve(
         port=port,
         on_ready=on_ready,
     )
+    console.say("The kiosk is closed.")
+
+
+def _open_page(address: str, console: "Console") -> None:
+    """Open the page beside the server: a text browser, or ``$BROWSER``, is waited for until it ends."""
+    import threading
+    import webbrowser
+
+    def work() -> None:
+        if not webbrowser.open(address):
+            console.warn(f"No browser could be started here. Open {address} in one yourself.")
+
+    threading.Thread(target=work, daemon=True).start()

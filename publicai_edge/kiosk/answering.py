@@ -165,12 +165,14 @@ def compose(inquiry: Inquiry, passages: Sequence[str]) -> ChatRequest:
         messages += [ChatMessage("user", turn.question), ChatMessage("assistant", turn.answer)]
     labels = inquiry.labels or {}
     text = inquiry.question
+    stop: tuple[str, ...] = ()
     if passages:
         above, before = labels.get("prompt.passages", "Passages"), labels.get("prompt.question", "Question")
         text = f"{above}:\n" + "\n\n".join(passages) + f"\n\n{before}: {inquiry.question}"
+        stop = (f"\n{before}:",)  # small models go on with a question of their own
     messages.append(ChatMessage("user", text))
     service = inquiry.service
-    sampling = Sampling(service.max_tokens, service.temperature, repeat_penalty=service.repeat_penalty)
+    sampling = Sampling(service.max_tokens, service.temperature, repeat_penalty=service.repeat_penalty, stop=stop)
     return ChatRequest(tuple(messages), sampling)
 
 

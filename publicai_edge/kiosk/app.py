@@ -22,6 +22,7 @@ from publicai_edge.kiosk.page_routes import page_routes
 from publicai_edge.kiosk.replies import error_reply, unavailable
 from publicai_edge.kiosk.sessions import Sessions
 from publicai_edge.kiosk.state import Kiosk
+from publicai_edge.kiosk.watch import watch
 
 _LOG = logging.getLogger("publicai_edge.kiosk")
 _SWEEP_SECONDS = 10.0
@@ -75,13 +76,14 @@ async def _lifespan(kiosk: Kiosk) -> AsyncGenerator[None, None]:
     asyncio.get_running_loop().set_exception_handler(_log_quietly)
     if kiosk.library:
         kiosk.library.start()
-    sweeper = asyncio.create_task(_sweep(kiosk.sessions))
+    chores = [asyncio.create_task(_sweep(kiosk.sessions)), asyncio.create_task(watch(kiosk))]
     try:
         await kiosk.engine.start()
         yield
     finally:
         kiosk.end_streams()
-        sweeper.cancel()
+        for chore in chores:
+            chore.cancel()
         if kiosk.library:
             kiosk.library.close()
         with contextlib.suppress(TimeoutError):

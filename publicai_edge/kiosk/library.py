@@ -50,6 +50,14 @@ class Library:
             return "opening"
         return "failed" if self._opened.cancelled() or self._opened.exception() else "ready"
 
+    @property
+    def failure(self) -> str | None:
+        """Why the documents could not be opened, in words."""
+        if self._opened is None or self.state != "failed" or self._opened.cancelled():
+            return None
+        error = self._opened.exception()
+        return error.message if isinstance(error, PublicAIError) else type(error).__name__
+
     def start(self) -> None:
         """Begin to open the documents; returns at once."""
         if self._opened is None:

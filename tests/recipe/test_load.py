@@ -57,7 +57,7 @@ def test_wrong_type_shows_what_was_found() -> None:
 
 
 def test_missing_words_name_the_language() -> None:
-    text = DEMO.replace('es = "Biblioteca Municipal de Alder Ford"\n', "")
+    text = DEMO.replace('es = "Pregunte a la biblioteca"\n', "")
     assert "bundle.title has no words in es" in refused(text)
 
 
