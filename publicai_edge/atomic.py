@@ -1,11 +1,13 @@
 """Writing so that a reader sees the old file or the new one, never a half.
 
-The order is: write beside the target, flush, fsync, rename, fsync the folder. A crash leaves at worst a file
-whose name starts with ``.tmp-``, which :func:`sweep` removes.
+The order is: write beside the target, flush, fsync, rename, fsync the folder. A crash leaves at worst a file or folder
+whose name starts with ``.tmp-`` and says which process on which machine made it; :func:`sweep` removes it.
 """
 
 import errno
+import hashlib
 import os
+import platform
 import shutil
 import tempfile
 import time
@@ -16,6 +18,15 @@ from pathlib import Path
 from publicai_edge.errors import HostError
 
 TEMP_PREFIX = ".tmp-"
+
+
+def temp_prefix() -> str:
+    """Return how this process's temporary names begin: ``.tmp-MACHINE-PROCESS-``."""
+    return f"{TEMP_PREFIX}{_machine()}-{os.getpid()}-"
+
+
+def _machine() -> str:
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 @contextmanager
@@ -86,7 +97,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Replace ``path`` with ``data``, durably and atomically."""
     with host_errors("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=TEMP_PREFIX, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=temp_prefix(), dir=path.parent)
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as stream:
@@ -106,7 +117,7 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     """Yield a fresh folder inside ``parent``, removed afterwards whatever happens short of a power cut."""
     with host_errors("create a folder in", parent):
         parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=TEMP_PREFIX, dir=parent))
+        folder = Path(tempfile.mkdtemp(prefix=temp_prefix(), dir=parent))
     try:
         yield folder
     finally:
@@ -125,15 +136,31 @@ def remove_tree(folder: Path) -> None:
         shutil.rmtree(folder, onerror=make_writable)
 
 
-def sweep(folder: Path, older_than: float = 3600.0) -> int:
-    """Remove what interrupted runs left in ``folder`` over ``older_than`` seconds ago; return how many."""
+def sweep(folder: Path, older_than: float = 86400.0) -> int:
+    """Remove what interrupted runs left in ``folder``; return how many entries.
+
+    An entry goes when its process is gone; one of another machine (on a shared disk) when ``older_than`` seconds old.
+    """
     removed = 0
     for entry in folder.glob(f"{TEMP_PREFIX}*"):
         try:
-            if time.time() - entry.stat().st_mtime < older_than:
+            if not _is_abandoned(entry, older_than):
                 continue
             remove_tree(entry) if entry.is_dir() else entry.unlink()
             removed += 1
         except FileNotFoundError:
             continue  # its owner finished in the meantime
     return removed
+
+
+def _is_abandoned(entry: Path, older_than: float) -> bool:
+    parts = entry.name.removeprefix(TEMP_PREFIX).split("-")
+    if os.name == "posix" and parts[0] == _machine() and len(parts) > 1 and parts[1].isdigit():
+        try:
+            os.kill(int(parts[1]), 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return False
+    return time.time() - entry.stat().st_mtime > older_than

@@ -1,11 +1,12 @@
 """The store: objects by digest, complete or absent, hashed once."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from publicai_edge import digest
+from publicai_edge import atomic, digest
 from publicai_edge.artifact import Blob, FileSet, check_relative
 from publicai_edge.errors import HostError, NotFoundError
 from publicai_edge.store import Store
@@ -74,11 +75,21 @@ def test_store_that_cannot_be_made_names_the_place(tmp_path: Path) -> None:
 
 
 def test_scratch_left_by_a_killed_run_is_swept(store: Store) -> None:
-    stale = store.work / ".tmp-old"
-    stale.mkdir(parents=True)
-    os.utime(stale, (1, 1))
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    machine = atomic.temp_prefix().split("-")[1]
+    stale = store.work / f".tmp-{machine}-{dead.pid}-x"
+    ours = store.work / f"{atomic.temp_prefix()}y"
+    elsewhere = store.work / ".tmp-00000000-1-z"
+    for folder in (stale, ours, elsewhere):
+        folder.mkdir(parents=True)
     with store.scratch():
         assert not stale.exists()
+        assert ours.exists()
+        assert elsewhere.exists()
+    os.utime(elsewhere, (1, 1))
+    with store.scratch():
+        assert not elsewhere.exists()
 
 
 def test_exported_set_lies_in_the_users_folder(store: Store, tmp_path: Path) -> None:

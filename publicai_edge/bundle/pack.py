@@ -47,13 +47,14 @@ def write(content: Content, parent: Path, progress: Progress) -> tuple[Path, boo
     """
     tags = _tag_files(content)
     target = parent / content.manifest.folder_name
+    if parent.is_dir():
+        atomic.sweep(parent)
     if _is_current(target, content, tags):
         return target, False
     _refuse_foreign(target)
     total = sum(blob.size for blob, _ in content.payload.values())
     with atomic.host_errors("write", parent):
         parent.mkdir(parents=True, exist_ok=True)
-    atomic.sweep(parent)
     atomic.require_space(parent, total + (1 << 20), f"The bundle {target.name}")
     with atomic.temporary_folder(parent) as folder, atomic.host_errors("write", target):
         staged = folder / target.name
@@ -176,7 +177,7 @@ def write_zip(bundle: Path, target: Path, progress: Progress) -> Path:
     paths = files_below(bundle)
     total = sum((bundle / path).stat().st_size for path in paths)
     atomic.require_space(target.parent, total, target.name)
-    temporary = target.with_name(f"{atomic.TEMP_PREFIX}{target.name}")
+    temporary = target.with_name(f"{atomic.temp_prefix()}{target.name}")
     try:
         with (
             atomic.host_errors("write", target),

@@ -78,11 +78,14 @@ def run(recipe: Path, chosen: "Options", console: "Console", *, as_zip: bool) ->
 
 
 def _rows(built: "Built") -> list[list[str]]:
+    from publicai_edge.quantize import KEEP
+
     rows = []
     for step in built.steps:
         peak = step.measured.get("peak_rss_bytes")
         memory = f"{peak / 1e6:,.0f} MB" if peak and not step.reused else ""
         seconds = "" if step.reused else f"{step.seconds:.1f}"
-        rows.append([step.name, "reused" if step.reused else "made", seconds, memory])
+        state = "kept as it is" if step.facts.get("type") == KEEP else "reused" if step.reused else "made"
+        rows.append([step.name, state, seconds, memory])
     rows.append(["pack", "written" if built.written else "unchanged", "", ""])
     return rows

@@ -158,7 +158,8 @@ class _LineTask(Task):
         self._unit = unit
         self._done = 0
         self._told = time.monotonic()
-        console.say(f"{label} ({amount(0, total, unit).split(' of ')[-1]})" if total else f"{label} …")
+        size = f" ({amount(0, total, unit).split(' of ')[-1]})" if total and unit != "items" else ""
+        console.say(f"{label}{size} …")
 
     def advance(self, amount_: int) -> None:
         self._done += amount_

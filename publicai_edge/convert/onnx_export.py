@@ -35,7 +35,7 @@ def run(source: Path, out: Path, settings: EmbeddingSettings, progress: Progress
     with (
         atomic.host_errors("write the converted model to", out),
         atomic.temporary_folder(out.parent) as scratch,
-        progress.task(f"convert {source.name} to ONNX", total=_STEPS) as task,
+        progress.task("Converting the search model to ONNX", total=_STEPS) as task,
     ):
         model, tokenizer = _load(source)
         _check_tokenizer(source / TOKENIZER_FILE, tokenizer, settings.max_tokens)

@@ -55,7 +55,7 @@ def _index_all(
     documents: list[tuple[str, Path]], extractor: Extractor, writer: "_Writer", limit: int, progress: Progress
 ) -> list[Skipped]:
     skipped: list[Skipped] = []
-    with progress.task("index documents", total=len(documents)) as task:
+    with progress.task("Indexing the documents", total=len(documents)) as task:
         for name, path in documents:
             try:
                 extracted = extractor.extract(path, name)
