@@ -87,7 +87,9 @@ def _engine() -> Check:
     except PublicAIError as error:
         return Check("Engine", "fail", error.message.splitlines()[0], "Reinstall llama-cpp-python on this machine.")
     cores = f"{physical_cores()} physical cores, {usable_cores()} usable"
-    flags = [part.split("=")[0].strip() for part in facts["system"].split("|") if part.strip().endswith("= 1")]
+    flags = [
+        part.split("=")[0].split(":")[-1].strip() for part in facts["system"].split("|") if part.strip().endswith("= 1")
+    ]
     return Check("Engine", "ok", f"{facts['engine']}; {cores}; {' '.join(flags[:8])}")
 
 

@@ -61,6 +61,7 @@ def schema() -> None:
 def new(
     path: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
     title: Annotated[str, typer.Option("--title", help="What patrons call the place.")] = "Our Library",
+    json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Write a commented recipe to start from; never over an existing file.
@@ -69,7 +70,7 @@ def new(
     """
     from publicai_edge.recipe.template import new_recipe
 
-    console = options.console(as_json=False, debug=debug)
+    console = options.console(as_json=json_, debug=debug)
     if path.suffix != ".toml":
         raise RecipeError(f"{path} does not end in .toml.", hint=f"Try {path.with_suffix('.toml')}.")
     text = new_recipe(title)
@@ -84,4 +85,4 @@ def new(
     except OSError as error:
         raise HostError(f"Cannot write {path}: {error.strerror}.") from error
     console.say(f"Put your documents into {documents}, then: publicai-edge build {path}")
-    console.data(None, str(path))
+    console.data({"recipe": str(path), "documents": str(documents)}, str(path))

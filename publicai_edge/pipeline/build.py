@@ -104,8 +104,6 @@ def build(recipe_path: Path, options: Options) -> Built:
 
 
 def _check_inputs(recipe: Recipe, base: Path, options: Options) -> _Inputs:
-    if not options.output.parent.exists() and not options.output.exists():
-        options.progress.say(f"Making the folder {options.output}.")
     documents = {}
     if recipe.knowledge:
         found = find_documents(recipe.knowledge.documents, base)
