@@ -134,5 +134,8 @@ class _Printer:
         self.value["answer"] = self._answer
         if self._answer:
             self._write("\n")
+        told = [sentence["sources"] for sentence in self.value["sentences"]]
+        if self.value["sources"] and told and not any(told):
+            self._console.say("\nNothing in this answer could be matched to the passages above. Read them yourself.")
         if self.value.get("reason") == "length":
             self._console.say("\nThe answer was cut here: it reached the longest length this service allows.")

@@ -10,28 +10,19 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.errors import EngineError
+from tests.browser import ARGUMENTS, CHROMIUM
 from tests.kiosk.conftest import Running, manifest, running, write_bundle
 from tests.kiosk.fakes import FakeDocuments, FakeEngine
 
 CANARY = "kanarienvogel"
 QUESTION = f"When does the library open, {CANARY}?"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        held = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        held = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield held
         held.close()
 
@@ -73,6 +64,20 @@ def test_a_patron_asks_sees_passages_then_a_streamed_answer_with_marks(page: Pag
     page.locator("#answer .mark").click()
     expect(page.locator("#passage-1")).to_be_focused()
     assert page.url == f"{kiosk.url}/"
+
+
+def test_an_answer_that_no_passage_supports_is_marked_as_such(page: Page, kiosk: Running) -> None:
+    kiosk.engine.text = "Dragons guard the treasure at midnight."
+    ask(page)
+    expect(page.locator("#unsupported")).to_be_visible()
+    expect(page.locator("#unsupported")).to_contain_text("Nothing in this answer could be matched")
+    expect(page.locator("#marks-note")).to_be_hidden()
+    page.get_by_role("button", name="New question").click()
+    kiosk.engine.text = "The library opens at 9 a.m. from Monday to Friday."
+    page.get_by_label("Your question").fill(QUESTION)
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator("#marks-note")).to_be_visible()
+    expect(page.locator("#unsupported")).to_be_hidden()
 
 
 def test_a_passage_is_read_in_its_document_and_the_answer_is_still_there(page: Page) -> None:

@@ -23,6 +23,7 @@ export function openAnswer(found, searched) {
   byId("answer-part").hidden = false;
   byId("ending").hidden = true;
   byId("marks-note").hidden = true;
+  byId("unsupported").hidden = true;
   setWord("made-by", searched ? "answer.by" : "answer.by_alone");
   working("answer.reading");
 }
@@ -67,7 +68,12 @@ function mark(number) {
 export function endAnswer(key, values = {}) {
   byId("working").hidden = true;
   sentence = null;
-  if (byId("answer").childElementCount && sources.length) byId("marks-note").hidden = false;
+  const supported = byId("answer").querySelector(".mark") !== null;
+  if (byId("answer").childElementCount && sources.length) {
+    byId("marks-note").hidden = !supported;
+    byId("unsupported").hidden = supported;
+    if (!supported) announce(say("answer.unsupported"));
+  }
   if (key !== "answer.complete") {
     setWord("ending", key, values);
     byId("ending").hidden = false;

@@ -1,0 +1,17 @@
+"""The browser the page is tested in: the system's own Chromium or Chrome, told to keep to itself."""
+
+import shutil
+
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
+    "chromium is not installed: run scripts/system_packages.sh",
+)
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
