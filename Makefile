@@ -59,5 +59,5 @@ docs: setup ## Generate the reference from the code
 wheel: setup ## Build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
-clean: ## Remove what was built here; caches of downloads stay
-	rm -rf $(VENV) dist build
+clean: ## Remove the virtual environment and build leftovers; bundles and caches stay
+	rm -rf $(VENV) build

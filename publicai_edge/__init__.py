@@ -1,4 +1,4 @@
-"""Build signed offline AI bundles from open models, and run them on a kiosk with the network unplugged."""
+"""Build offline AI bundles from open models, and run them on a kiosk with the network unplugged."""
 
 import os
 

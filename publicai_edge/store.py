@@ -90,14 +90,16 @@ class Store:
         known = self._remembered(source)
         if known and self.has(known):
             return known
-        with self.scratch() as folder, atomic.host_errors("copy", source):
-            target = folder / "copy"
-            import hashlib
+        import hashlib
 
+        with self.scratch() as folder:
+            target = folder / "copy"
             state = hashlib.sha256()
-            before = source.stat()
-            with source.open("rb") as reader, target.open("wb") as writer:
-                while piece := reader.read(digest.CHUNK):
+            with atomic.host_errors("read", source):
+                before = source.stat()
+            # What is full or forbidden here is the store; a generator's own errors name the source.
+            with atomic.host_errors(f"copy {source.name} to", self.root), target.open("wb") as writer:
+                for piece in _pieces(source):
                     state.update(piece)
                     writer.write(piece)
                     if advance:
@@ -196,6 +198,12 @@ class Store:
     def _remember(self, source: Path, stat: os.stat_result, blob: Blob) -> None:
         data = json.dumps({"stamp": _stamp(stat), "sha256": blob.sha256}).encode()
         atomic.write_bytes(self._hash_record(source), data)
+
+
+def _pieces(source: Path) -> Iterator[bytes]:
+    with atomic.host_errors("read", source), source.open("rb") as reader:
+        while piece := reader.read(digest.CHUNK):
+            yield piece
 
 
 def _stamp(stat: os.stat_result) -> list[int]:

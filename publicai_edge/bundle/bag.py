@@ -16,8 +16,8 @@ INFO = "bag-info.txt"
 PAYLOAD_MANIFEST = "manifest-sha256.txt"
 TAG_MANIFEST = "tagmanifest-sha256.txt"
 PAYLOAD = "data/"
-# Not covered by any manifest: the tag manifest itself, and the signature, which is made over all the rest.
-UNLISTED = frozenset({TAG_MANIFEST, "signature.sigstore.json"})
+# Not covered by any manifest: the tag manifest itself.
+UNLISTED = frozenset({TAG_MANIFEST})
 
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 

@@ -20,9 +20,11 @@ from publicai_edge.bundle import manifest as bundle_manifest
 from publicai_edge.bundle.manifest import Manifest
 from publicai_edge.errors import BundleError, HostError
 from publicai_edge.progress import Progress
+from publicai_edge.store import Store
 
 _EXECUTABLE = frozenset({"start"})
 _COPY_CHUNK = 4 << 20
+_RECORD = "pack"
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,12 @@ class Content:
     tags: Mapping[str, bytes]
 
 
-def write(content: Content, parent: Path, progress: Progress) -> tuple[Path, bool]:
+def write(content: Content, parent: Path, store: Store, progress: Progress) -> tuple[Path, bool]:
     """Write the bundle into ``parent/NAME-VERSION``.
 
     Returns:
-        The folder, and whether anything was written: a bundle that is already there, unchanged by manifest and file
-        sizes, is left alone.
+        The folder, and whether anything was written: a bundle that is already there, untouched since this program
+        wrote it (by its tag files, and every file's size and time), is left alone.
 
     Raises:
         HostError: no room or no permission.
@@ -49,7 +51,7 @@ def write(content: Content, parent: Path, progress: Progress) -> tuple[Path, boo
     target = parent / content.manifest.folder_name
     if parent.is_dir():
         atomic.sweep(parent)
-    if _is_current(target, content, tags):
+    if _is_current(target, tags, store):
         return target, False
     _refuse_foreign(target)
     total = sum(blob.size for blob, _ in content.payload.values())
@@ -60,6 +62,7 @@ def write(content: Content, parent: Path, progress: Progress) -> tuple[Path, boo
         staged = folder / target.name
         _fill(staged, content, tags, total, progress)
         _swap(staged, target, folder)
+    store.write_record(_RECORD, _record_key(target, tags), {"stamps": _stamps(target)})
     return target, True
 
 
@@ -84,19 +87,25 @@ def _tag_files(content: Content) -> dict[str, bytes]:
     return {**tags, bag.TAG_MANIFEST: bag.manifest(blobs)}
 
 
-def _is_current(target: Path, content: Content, tags: Mapping[str, bytes]) -> bool:
-    """Say whether the bundle is there with this very manifest and every file at its size.
-
-    Sizes, not digests: whether the bytes are still right is for ``verify`` to say.
-    """
+def _is_current(target: Path, tags: Mapping[str, bytes], store: Store) -> bool:
+    """Say whether the bundle is there as this program wrote it; whether its bytes still hold is for ``verify``."""
+    record = store.record(_RECORD, _record_key(target, tags))
     try:
-        if any((target / name).read_bytes() != data for name, data in tags.items()):
-            return False
-        return all((target / path).stat().st_size == blob.size for path, (blob, _) in content.payload.items()) and set(
-            files_below(target)
-        ) == {*tags, *content.payload}
+        return record is not None and record["stamps"] == _stamps(target)
     except OSError:
         return False
+
+
+def _record_key(target: Path, tags: Mapping[str, bytes]) -> str:
+    return digest.of_json([str(target.absolute()), digest.of_bytes(tags[bag.TAG_MANIFEST])])
+
+
+def _stamps(target: Path) -> dict[str, list[int]]:
+    found = {}
+    for path in files_below(target):
+        stat = (target / path).lstat()
+        found[path] = [stat.st_size, stat.st_mtime_ns]
+    return found
 
 
 def files_below(root: Path) -> list[str]:

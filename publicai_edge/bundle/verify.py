@@ -21,12 +21,11 @@ from publicai_edge.progress import Progress
 
 @dataclass(frozen=True)
 class Verification:
-    """A bundle that holds: its manifest, the files and bytes checked, and whether a signature came with it."""
+    """A bundle that holds: its manifest, and the files and bytes checked."""
 
     manifest: Manifest
     files: int
     bytes: int
-    signed: bool
 
 
 def verify(root: Path, progress: Progress) -> Verification:
@@ -46,7 +45,7 @@ def verify(root: Path, progress: Progress) -> Verification:
     bundle = open_bundle(root)
     _agree(bundle.manifest, listed)
     size = sum((root / path).stat().st_size for path in check)
-    return Verification(bundle.manifest, len(check), size, (root / "signature.sigstore.json").exists())
+    return Verification(bundle.manifest, len(check), size)
 
 
 def _listed(root: Path) -> dict[str, str]:

@@ -67,7 +67,8 @@ def doctor(
         lines += ["", "What to do:", *(f"  {step}" for step in steps)]
     console.data([asdict(check) for check in checks], "\n".join(lines))
     if bad := [check.name for check in checks if check.state == "fail"]:
-        raise HostError(f"This machine is not ready: {', '.join(bad)}.", hint="See above.")
+        console.error(f"This machine is not ready: {', '.join(bad)}.", "See above.")
+        raise typer.Exit(HostError.exit_code)
 
 
 def _python() -> Check:

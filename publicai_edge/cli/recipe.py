@@ -28,13 +28,16 @@ def check(
 
     console = options.console(as_json=json_, debug=debug)
     loaded = load(recipe)
-    documents = {}
+    documents: list[str] = []
     if loaded.knowledge:
-        documents = find_documents(loaded.knowledge.documents, recipe.parent)
+        found = find_documents(loaded.knowledge.documents, recipe.parent)
+        documents = list(found.readable)
+        for name in found.left_out:
+            console.warn(f"{name} is of a kind that cannot be read; it will not be in the bundle.")
     for what, part in (("model", loaded.model), ("embedding", loaded.embedding)):
         if part:
             licence_text(part.license, recipe.parent / part.license_file if part.license_file else None, what)
-    value = {"recipe": str(recipe), "documents": sorted(documents), "content": loaded.model_dump(mode="json")}
+    value = {"recipe": str(recipe), "documents": documents, "content": loaded.model_dump(mode="json")}
     languages = ", ".join(loaded.bundle.languages)
     services = len(loaded.services)
     console.data(
@@ -68,7 +71,7 @@ def new(
 
     Example:  publicai-edge recipe new my-library.toml --title "Hill Street Library"
     """
-    from publicai_edge.recipe.template import new_recipe
+    from publicai_edge.recipe.template import EXAMPLE_DOCUMENT, new_recipe
 
     console = options.console(as_json=json_, debug=debug)
     if path.suffix != ".toml":
@@ -79,7 +82,9 @@ def new(
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as stream:
             stream.write(text)
-        documents.mkdir(exist_ok=True)
+        if not documents.exists():
+            documents.mkdir()
+            (documents / "example.md").write_text(EXAMPLE_DOCUMENT, "utf-8")
     except FileExistsError as error:
         raise HostError(f"{path} exists already; it is left as it is.", hint="Choose another name.") from error
     except OSError as error:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 Host = Annotated[str, typer.Option("--host", help="Address to listen on; only this machine reaches the default.")]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes any free one.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Option("--name", help="A further name or address terminals use for this kiosk; may be repeated."),
+]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 
 
@@ -18,6 +22,7 @@ def serve(
     bundle: options.BundlePath,
     host: Host = "127.0.0.1",
     port: Port = 8017,
+    name: Names = None,
     open_: Open = False,
     threads: options.Threads = None,
     json_: options.Json = False,
@@ -29,9 +34,15 @@ def serve(
     """
     from publicai_edge.bundle.open import open_bundle
     from publicai_edge.cli import parts
+    from publicai_edge.errors import HostError
     from publicai_edge.kiosk.server import serve as run
 
     console = options.console(as_json=json_, debug=debug)
+    if host in {"0.0.0.0", "::"} and not name:  # noqa: S104 - compared, not bound
+        raise HostError(
+            f"--host {host} listens on every address, but the kiosk answers only to names it knows, and it knows none.",
+            hint="Give this machine's own address with --host, or the name terminals use with --name.",
+        )
     opened = open_bundle(bundle)
 
     def on_ready(address: str) -> None:
@@ -46,6 +57,7 @@ def serve(
         parts.documents(opened),
         host=host,
         port=port,
+        names=name or (),
         on_ready=on_ready,
     )
     console.say("The kiosk is closed.")

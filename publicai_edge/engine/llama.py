@@ -70,7 +70,7 @@ class LlamaModel:
         self.path = path
         self.handle = llama.llama_model_load_from_file(str(path).encode(), params)
         if not self.handle:
-            raise _load_error(path)
+            raise load_error(path)
         self.vocab = llama.llama_model_get_vocab(self.handle)
         self.n_vocab: int = llama.llama_vocab_n_tokens(self.vocab)
         self.n_ctx_train: int = llama.llama_model_n_ctx_train(self.handle)
@@ -251,7 +251,8 @@ def _last_words() -> str:
     return " ".join(list(_log_tail)[-3:]) or "it gave no reason"
 
 
-def _load_error(path: Path) -> ModelError:
+def load_error(path: Path, doing: str = "load") -> ModelError:
+    """Return the sentence for a file that llama.cpp has just refused, with its reason from the log."""
     lines = list(_log_tail)
     text = " ".join(lines)
     marker = "unknown model architecture:"
@@ -266,7 +267,7 @@ def _load_error(path: Path) -> ModelError:
     reasons = [line for line in lines if "error" in line.lower() or "failed" in line.lower()]
     said = (reasons or lines or ["it gave no reason"])[0]
     return ModelError(
-        f"llama.cpp cannot load {path}: {said}",
+        f"llama.cpp cannot {doing} {path}: {said}",
         hint="Fetch the file again; if it is whole, this llama.cpp cannot read it.",
         path=str(path),
     )

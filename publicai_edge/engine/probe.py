@@ -24,7 +24,7 @@ def _probe(payload: dict[str, Any], _progress: Progress) -> dict[str, Any]:
     model = LlamaModel(Path(payload["model"]), vocab_only=True)
     turns = [ChatMessage("system", "s"), ChatMessage("user", "u")]
     ChatFormat(model).encode(turns)
-    return {"engine": build_id(), "context_trained": model.n_ctx_train, "vocabulary": model.n_vocab}
+    return {"engine": build_id(), "vocabulary": model.n_vocab}
 
 
 def engine_facts() -> dict[str, str]:

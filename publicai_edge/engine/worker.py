@@ -39,6 +39,7 @@ class _Inbox:
     def __init__(self, stream: TextIO) -> None:
         self._requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._cancelled: set[int] = set()
+        self._finished = 0
         self._stream = stream
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -46,7 +47,8 @@ class _Inbox:
         for line in self._stream:
             message = json.loads(line)
             if message["op"] == "cancel":
-                self._cancelled.add(message["id"])
+                if message["id"] > self._finished:
+                    self._cancelled.add(message["id"])
             else:
                 self._requests.put(message)
         os._exit(0)  # the parent is gone, or wants us to go
@@ -64,7 +66,8 @@ class _Inbox:
     def cancelled(self, number: int) -> bool:
         return number in self._cancelled
 
-    def forget(self, number: int) -> None:
+    def finished(self, number: int) -> None:
+        self._finished = number
         self._cancelled.discard(number)
 
 
@@ -144,7 +147,7 @@ class _Worker:
             self.send({"id": number, "event": "error", "error": error.to_json()})
         finally:
             self._context.clear(_SEQUENCE)
-            self._inbox.forget(number)
+            self._inbox.finished(number)
 
     def send(self, message: dict[str, Any]) -> None:
         _send(self._channel, message)

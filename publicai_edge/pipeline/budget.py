@@ -20,8 +20,14 @@ def check(
     """Return the bundle's disk and expected memory in bytes.
 
     Raises:
-        RecipeError: either is over the recipe's ``[target]``.
+        RecipeError: either is over the recipe's ``[target]``, or the context is over the model's.
     """
+    trained = model["context_trained"]
+    if trained and recipe.target.context > trained:
+        raise RecipeError(
+            f"target.context is {recipe.target.context}; the model was trained for {trained} tokens.",
+            hint=f"Set target.context to {trained} or less.",
+        )
     disk = sum(blob.size for blob in payload.values())
     weights = max(blob.size for blob in payload.values())
     cells = warm.cells(recipe.target.context, list(warm_tokens.values()))

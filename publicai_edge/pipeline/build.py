@@ -57,6 +57,7 @@ class Built:
 class _Inputs:
     recipe: Recipe
     documents: dict[str, Blob]
+    left_out: tuple[str, ...]
     licences: dict[str, bytes]
 
 
@@ -86,11 +87,16 @@ def build(recipe_path: Path, options: Options) -> Built:
     indexed = None
     if recipe.knowledge and embedding is not None:
         indexed = stages.index_documents(runner, inputs.documents, embedding, recipe.knowledge)
-        for item in indexed.facts["skipped"]:
-            options.progress.warn(f"Not in the bundle: {item['name']}: {item['reason']}")
+        for item in indexed.facts["skipped"] if indexed.reused else ():
+            options.progress.warn(f"Skipped {item['name']}: {item['reason']}.")  # as the stage itself did when it ran
+        skipped = [{"name": name, "reason": "a file of a kind that cannot be read"} for name in inputs.left_out]
+        for item in skipped:
+            options.progress.warn(f"Skipped {item['name']}: {item['reason']}.")
+        indexed.facts["skipped"] += skipped
     warmed = stages.warm_services(runner, model, tuple(recipe.services), recipe.target.context)
 
     facts = {
+        "target": recipe.target.model_dump(mode="json"),
         "model": {**inspected.facts, **quantized.facts},
         "convert": converted.facts if converted else None,
         "index": indexed.facts if indexed else None,
@@ -99,21 +105,23 @@ def build(recipe_path: Path, options: Options) -> Built:
     payload = _payload(model, embedding, indexed, warmed)
     facts["budget"] = budget.check(recipe, inspected.facts, payload, warmed.facts["tokens"])
     content = _content(options.store, inputs, pins, payload, facts, warmed.files)
-    folder, written = pack.write(content, options.output, options.progress)
+    folder, written = pack.write(content, options.output, options.store, options.progress)
     return Built(folder, written, tuple(runner.done), facts)
 
 
 def _check_inputs(recipe: Recipe, base: Path, options: Options) -> _Inputs:
-    documents = {}
+    documents: dict[str, Blob] = {}
+    left_out: tuple[str, ...] = ()
     if recipe.knowledge:
         found = find_documents(recipe.knowledge.documents, base)
-        documents = {name: options.store.add_copy(path) for name, path in found.items()}
+        documents = {name: options.store.add_copy(path) for name, path in found.readable.items()}
+        left_out = found.left_out
     licences = {}
     for what, part in (("model", recipe.model), ("embedding", recipe.embedding)):
         if part:
             given = base / part.license_file if part.license_file else None
             licences[what] = texts.licence_text(part.license, given, what)
-    return _Inputs(recipe, documents, licences)
+    return _Inputs(recipe, documents, left_out, licences)
 
 
 def _pull(recipe: Recipe, recipe_path: Path, options: Options) -> dict[str, Pin]:
@@ -152,7 +160,7 @@ def _make_model(
         source = options.store.add_copy(options.model)
     else:
         source = _single_file(pins["model"].files, recipe.model.source)
-    inspected = stages.inspect_model(runner, source)
+    inspected = stages.inspect_model(runner, source, str(options.model or recipe.model.source))
     settings = recipe.quantize
     if options.model:
         settings = settings.model_copy(update={"type": KEEP})

@@ -1,27 +1,37 @@
 """Find the documents a recipe names."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from publicai_edge.errors import RecipeError
+from publicai_edge.knowledge.extract import SUFFIXES
 
-SUFFIXES = frozenset({".txt", ".md", ".markdown", ".html", ".htm", ".pdf", ".docx"})
+
+@dataclass(frozen=True)
+class Documents:
+    """What a recipe's patterns find: documents by their path relative to the recipe, and files of other kinds."""
+
+    readable: dict[str, Path]
+    left_out: tuple[str, ...]
 
 
-def find_documents(patterns: Sequence[str], base: Path) -> dict[str, Path]:
-    """Return the documents that ``patterns`` name below ``base``, by their relative POSIX path.
+def find_documents(patterns: Sequence[str], base: Path) -> Documents:
+    """Return the documents that ``patterns`` name below ``base``.
 
-    A pattern is a file, a folder (everything readable in it), or a glob. Hidden files and files of other kinds that a
-    glob happens to meet are left out; a file named outright must be of a kind that can be read.
+    A pattern is a file, a folder (everything in it), or a glob. Hidden files are passed over; a file named outright
+    must be of a kind that can be read, and those of other kinds that a folder or a glob meets are told.
 
     Raises:
         RecipeError: a pattern finds nothing, climbs out of ``base``, or names a file of an unknown kind.
     """
     found: dict[str, Path] = {}
+    left_out: set[str] = set()
     root = base.resolve()
     for pattern in patterns:
         matches = _matches(pattern, root)
         readable = [path for path in matches if path.suffix.lower() in SUFFIXES]
+        left_out |= {path.relative_to(root).as_posix() for path in set(matches) - set(readable)}
         if not readable:
             what = f"is of kind {matches[0].suffix!r}" if len(matches) == 1 else "finds no document"
             raise RecipeError(
@@ -35,7 +45,7 @@ def find_documents(patterns: Sequence[str], base: Path) -> dict[str, Path]:
                     hint="Copy the document beside the recipe.",
                 )
             found[path.relative_to(root).as_posix()] = path
-    return dict(sorted(found.items()))
+    return Documents(dict(sorted(found.items())), tuple(sorted(left_out)))
 
 
 def _matches(pattern: str, root: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from typing import Any
 from publicai_edge import gguf
 from publicai_edge.artifact import Blob, FileSet
 from publicai_edge.engine.warm import SharedPrompt
+from publicai_edge.errors import ModelError
 from publicai_edge.pipeline.steps import Runner, Step, StepResult
 from publicai_edge.quantize import KEEP
 from publicai_edge.recipe import Embedding, Knowledge, Quantize, Service
@@ -47,8 +48,13 @@ _INDEXING = ("apsw", "sqlite-vec", "onnxruntime", "tokenizers", "pypdf", "python
 _INDEX_CODE = ("publicai_edge.knowledge", "publicai_edge.search", "publicai_edge.engine.embedder")
 
 
-def inspect_model(runner: Runner, model: Blob) -> StepResult:
+def inspect_model(runner: Runner, model: Blob, name: str) -> StepResult:
     """See that llama.cpp can use the model, before hours go into it. Makes no files.
+
+    Args:
+        runner: runs the step.
+        model: the file, in the store.
+        name: what the person calls it: the source in the recipe, or the file given.
 
     Raises:
         ModelError: not GGUF, truncated, unknown architecture, no chat template.
@@ -58,13 +64,18 @@ def inspect_model(runner: Runner, model: Blob) -> StepResult:
         from publicai_edge.engine.probe import probe
 
         path = runner.store.path(model)
-        header = gguf.read(path)
-        engine = probe(path, runner.progress)
+        try:
+            header = gguf.read(path)
+            engine = probe(path, runner.progress)
+        except ModelError as error:  # it names a place in the cache, which tells nobody anything
+            facts = error.facts | {"path": name}
+            raise ModelError(error.message.replace(str(path), name), hint=error.hint, **facts) from error
         return {
             "architecture": header.architecture,
             "quantization": header.quantization,
             "quantized": header.is_quantized,
             "kv_bytes_per_token": header.kv_bytes_per_token(),
+            "context_trained": header.number("context_length"),
             **engine,
         }
 

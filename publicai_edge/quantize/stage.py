@@ -131,7 +131,7 @@ def _run(payload: dict[str, Any], progress: Progress) -> None:
     """Quantize in this process, a child made for it."""
     import llama_cpp
 
-    from publicai_edge.engine.llama import build_id
+    from publicai_edge.engine.llama import build_id, load_error
 
     build_id()  # quiets llama.cpp's log
     source, target = Path(payload["source"]), Path(payload["target"])
@@ -146,7 +146,7 @@ def _run(payload: dict[str, Any], progress: Progress) -> None:
     ):
         code = llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params))
     if code:
-        raise ModelError(f"llama.cpp could not quantize {source} (code {code}).")
+        raise load_error(source, doing="quantize")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -56,9 +56,16 @@ def _glob(text: str) -> str:
     return text
 
 
-Language = Annotated[str, AfterValidator(_language)]
-Source = Annotated[str, AfterValidator(_source)]
-Sha256 = Annotated[str, AfterValidator(_sha256)]
+def _pattern(regular: str) -> WithJsonSchema:
+    """Tell an editor the rule that the validator beside it speaks of in words."""
+    return WithJsonSchema({"type": "string", "pattern": f"^{regular}$"})
+
+
+Name = Annotated[str, AfterValidator(_name), _pattern(_NAME.pattern)]
+Version = Annotated[str, AfterValidator(_version), _pattern(_VERSION.pattern)]
+Language = Annotated[str, AfterValidator(_language), _pattern(_LANGUAGE.pattern)]
+Source = Annotated[str, AfterValidator(_source), _pattern(f"({'|'.join(_SCHEMES)}):.+")]
+Sha256 = Annotated[str, AfterValidator(_sha256), _pattern("[0-9a-f]{64}")]
 Words = dict[Language, Annotated[str, Field(min_length=1)]]
 
 
@@ -69,12 +76,12 @@ class _Table(BaseModel):
 class BundleInfo(_Table):
     """What the bundle is called."""
 
-    name: Annotated[str, AfterValidator(_name)]
+    name: Name
     """Short name; the bundle's folder is NAME-VERSION."""
-    version: Annotated[str, AfterValidator(_version)]
+    version: Version
     """Version in three numbers."""
     release: Annotated[int, Field(ge=1)] = 1
-    """Release number; it only ever grows, so that an old bundle cannot pass for a new one."""
+    """Release number; raise it with every bundle you hand out, so that the newer of two is known."""
     title: Words
     """The name a patron sees, in each language."""
     languages: Annotated[list[Language], Field(min_length=1)]
@@ -169,7 +176,7 @@ class Knowledge(_Table):
 class Service(_Table):
     """One thing the kiosk offers."""
 
-    id: Annotated[str, AfterValidator(_name)]
+    id: Name
     """Short name of the service."""
     title: Words
     """What the choice says on the page."""
@@ -195,9 +202,9 @@ class Target(_Table):
     disk_gb: Annotated[float, Field(gt=0)] = 8.0
     """Disk the bundle may take, in GB."""
     tokens_per_second: Annotated[float, Field(gt=0)] | None = None
-    """Speed below which the device is too slow for this service."""
+    """Speed you expect of the device; recorded in the build report, for whoever measures it there."""
     first_token_seconds: Annotated[float, Field(gt=0)] | None = None
-    """Longest wait for an answer's first word."""
+    """Longest wait for an answer's first word; recorded in the build report."""
     context: Annotated[int, Field(ge=512, le=131072)] = 4096
     """Tokens the model keeps in view: prompt, passages, question and answer."""
 

@@ -3,6 +3,14 @@
 import re
 from string import Template
 
+EXAMPLE_DOCUMENT = """\
+# Opening hours
+
+This is an example, so that the recipe can be built as it stands. Put your own documents in its place.
+
+We are open from Tuesday to Saturday, 10:00 to 18:00, and closed on public holidays.
+"""
+
 _TEXT = Template('''\
 # A recipe for publicai-edge. Check it:  publicai-edge recipe check THIS-FILE
 # Build it:                              publicai-edge build THIS-FILE
@@ -10,7 +18,7 @@ _TEXT = Template('''\
 [bundle]
 name = "$name"
 version = "1.0.0"
-release = 1                       # only ever grows: an old bundle must not pass for a new one
+release = 1                       # raise it with every bundle you hand out
 languages = ["en"]                # every table of words below needs each of these
 
 [bundle.title]

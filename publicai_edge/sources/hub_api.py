@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from publicai_edge.errors import AccessError, NotFoundError, OfflineError, PublicAIError, SourceError
+from publicai_edge.errors import AccessError, HostError, NotFoundError, OfflineError, PublicAIError, SourceError
 from publicai_edge.sources import http
 from publicai_edge.sources.retry import RETRIED, Patience, retry_after
 from publicai_edge.sources.wanted import Wanted
@@ -20,8 +20,14 @@ class HubApi:
     """One repository on the hub, or on the server that ``endpoint`` names."""
 
     def __init__(self, repository: str, patience: Patience, endpoint: str | None) -> None:
-        import huggingface_hub
-        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+        try:
+            import huggingface_hub
+            from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+        except ModuleNotFoundError as error:  # a kiosk does without it
+            raise HostError(
+                f"Sources of kind hf: need {error.name}, which is not installed.",
+                hint="pip install huggingface-hub",
+            ) from error
 
         self.repository = repository
         self._patience = patience
@@ -138,7 +144,10 @@ class HubApi:
 
 def cached_file(repository: str, name: str, revision: str) -> Path | None:
     """Return a file of the hub library's own cache, or None; asks no network."""
-    import huggingface_hub
+    try:
+        import huggingface_hub
+    except ModuleNotFoundError:
+        return None  # no library, no cache of its own
 
     place = huggingface_hub.try_to_load_from_cache(repository, name, revision=revision)
     return Path(place) if isinstance(place, str) else None

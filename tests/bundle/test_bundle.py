@@ -17,6 +17,7 @@ from publicai_edge.bundle.verify import verify
 from publicai_edge.errors import BundleError
 from publicai_edge.pipeline.build import Built
 from publicai_edge.progress import Silent
+from publicai_edge.store import Store
 
 
 def differing(root: Path) -> dict[str, list[str]]:
@@ -36,7 +37,6 @@ def flip(path: Path, position: int = 0, mask: int = 0xFF) -> None:
 def test_whole_bundle_is_accepted_by_us_by_bagit_and_by_sha256sum(demo: Built) -> None:
     found = verify(demo.folder, Silent())
     assert found.files > 15
-    assert not found.signed
     bagit.Bag(str(demo.folder)).validate()
     manifests = [bag.PAYLOAD_MANIFEST, bag.TAG_MANIFEST]
     subprocess.run(["sha256sum", "--quiet", "--strict", "-c", *manifests], cwd=demo.folder, check=True)
@@ -87,9 +87,10 @@ def test_missing_added_and_renamed_files_are_named(bundle_copy: Path) -> None:
     (bundle_copy / "data" / "licenses" / "model.txt").rename(bundle_copy / "data" / "licenses" / "other.txt")
     (bundle_copy / "data" / ".git").mkdir()
     (bundle_copy / "data" / ".git" / "config").write_text("x")
+    (bundle_copy / "signature.sigstore.json").write_text("a signature nobody checks")
     found = differing(bundle_copy)
     assert found["missing"] == ["data/licenses/model.txt"]
-    assert found["added"] == ["data/.git/config", "data/licenses/other.txt"]
+    assert found["added"] == ["data/.git/config", "data/licenses/other.txt", "signature.sigstore.json"]
 
 
 def test_link_in_place_of_a_file_or_a_folder_is_refused(bundle_copy: Path, tmp_path: Path) -> None:
@@ -131,7 +132,7 @@ def test_foreign_folder_in_the_way_is_left_alone(demo: Built, tmp_path: Path) ->
     (stranger / "thesis.txt").write_text("years of work")
     content = pack.Content(open_bundle(demo.folder).manifest, {}, {})
     with pytest.raises(BundleError, match="is not a bundle; it is left as it is"):
-        pack.write(content, tmp_path, Silent())
+        pack.write(content, tmp_path, Store(tmp_path / "cache"), Silent())
     assert (stranger / "thesis.txt").read_text() == "years of work"
 
 

@@ -173,6 +173,30 @@ def test_documents_that_are_not_there_are_named(tmp_path: Path) -> None:
             find_documents([pattern], tmp_path)
 
 
+def test_file_of_an_unknown_kind_is_told_and_in_the_report(recipe: Path, warm_store: Store, tmp_path: Path) -> None:
+    (recipe.parent / "documents" / "demo" / "minutes.odt").write_bytes(b"PK")
+    said = Recorder()
+    built = build(recipe, Options(tmp_path / "out", warm_store, said, offline=True))
+    assert any("minutes.odt" in warning for warning in said.warnings)
+    assert [item["name"] for item in built.report["index"]["skipped"]] == ["documents/demo/minutes.odt"]
+
+
+def test_context_over_the_models_is_refused(recipe: Path, warm_store: Store, tmp_path: Path) -> None:
+    changed(recipe, "context = 2048", "context = 16384")
+    assert "was trained for 8192 tokens" in refused(recipe, warm_store, tmp_path).message
+
+
+def test_bundle_damaged_without_a_change_of_size_is_written_anew(
+    demo: Built, warm_store: Store, tmp_path: Path
+) -> None:
+    first = build(RECIPE, Options(tmp_path / "out", warm_store, Silent(), offline=True))
+    with (first.folder / "data" / "model" / "model.gguf").open("r+b") as stream:
+        stream.write(b"X")
+    second = build(RECIPE, Options(tmp_path / "out", warm_store, Silent(), offline=True))
+    assert second.written
+    assert tree(second.folder) == tree(demo.folder)
+
+
 def test_link_out_of_the_recipes_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("not for the kiosk")
     (tmp_path / "recipe").mkdir()
