@@ -37,7 +37,9 @@ class ChildResult:
     seconds: float
 
 
-def run(target: str, payload: dict[str, Any], *, what: str, progress: Progress) -> ChildResult:
+def run(
+    target: str, payload: dict[str, Any], *, what: str, progress: Progress, limit_seconds: float | None = None
+) -> ChildResult:
     """Run ``MODULE:FUNCTION`` of this project in a child process.
 
     Args:
@@ -45,9 +47,10 @@ def run(target: str, payload: dict[str, Any], *, what: str, progress: Progress) 
         payload: a JSON value.
         what: the work in words, for the message when the child crashes ("quantize model.gguf").
         progress: where the child's progress is shown.
+        limit_seconds: when the child is ended, for work on files that may be hostile.
 
     Raises:
-        PublicAIError: the one the child raised, rebuilt; or :class:`EngineError` when it crashed.
+        PublicAIError: the one the child raised, rebuilt; or :class:`EngineError` when it crashed or took too long.
     """
     started = time.monotonic()
     process = subprocess.Popen(
@@ -62,6 +65,15 @@ def run(target: str, payload: dict[str, Any], *, what: str, progress: Progress) 
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     drain = threading.Thread(target=_drain, args=(process.stderr, tail), daemon=True)
     drain.start()
+    late = threading.Event()
+
+    def stop_late() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(limit_seconds or 0, stop_late)
+    if limit_seconds:
+        timer.start()
     try:
         final = _converse(process, payload, progress)
     finally:
@@ -70,11 +82,17 @@ def run(target: str, payload: dict[str, Any], *, what: str, progress: Progress) 
         if process.stdin:
             process.stdin.close()
         process.wait()
+        timer.cancel()
         drain.join(timeout=5)
         if process.stdout:
             process.stdout.close()
         if process.stderr:
             process.stderr.close()
+    if final is None and late.is_set():
+        raise EngineError(
+            f"The process that should {what} had not ended after {limit_seconds:g} seconds, and was stopped.",
+            hint="The file it worked on may be damaged or hostile: fetch it again, from a publisher you trust.",
+        )
     if final is None:
         raise _crashed(what, process.returncode, tail)
     if "error" in final:

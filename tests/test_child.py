@@ -64,6 +64,13 @@ def test_crash_names_the_work_the_signal_and_the_last_words() -> None:
         child.run(f"{HERE}:crash", {}, what="add things", progress=Silent())
 
 
+def test_child_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(EngineError, match="should sleep had not ended after 1 seconds"):
+        child.run(f"{HERE}:linger", {"file": str(tmp_path / "pid")}, what="sleep", progress=Silent(), limit_seconds=1)
+    assert time.monotonic() - started < 20
+
+
 def test_bug_in_a_child_brings_its_traceback() -> None:
     with pytest.raises(EngineError, match="KeyError: 'oops'"):
         child.run(f"{HERE}:bug", {}, what="x", progress=Silent())

@@ -24,10 +24,13 @@ def check(
     """
     from publicai_edge.pipeline.documents import find_documents
     from publicai_edge.pipeline.texts import licence_text
+    from publicai_edge.quantize import KEEP, check_type
     from publicai_edge.recipe import load
 
     console = options.console(as_json=json_, debug=debug)
     loaded = load(recipe)
+    if loaded.quantize.type != KEEP:
+        check_type(loaded.quantize.type)
     documents: list[str] = []
     if loaded.knowledge:
         found = find_documents(loaded.knowledge.documents, recipe.parent)

@@ -9,6 +9,8 @@ from publicai_edge.engine.llama import LlamaModel, build_id, system_info
 from publicai_edge.engine.protocol import ChatMessage
 from publicai_edge.progress import Progress, Silent
 
+_LIMIT_SECONDS = 120.0  # a whole vocabulary loads in under a second; a hostile template may never end
+
 
 def probe(model: Path, progress: Progress | None = None) -> dict[str, Any]:
     """Return facts about a model that only the engine knows; costs no weights.
@@ -17,7 +19,10 @@ def probe(model: Path, progress: Progress | None = None) -> dict[str, Any]:
         ModelError: llama.cpp does not know the architecture, refuses the file, or finds no chat template.
     """
     payload = {"model": str(model)}
-    return dict(child.run(f"{__name__}:_probe", payload, what=f"look at {model}", progress=progress or Silent()).value)
+    what = f"look at {model}"
+    watched = progress or Silent()
+    found = child.run(f"{__name__}:_probe", payload, what=what, progress=watched, limit_seconds=_LIMIT_SECONDS)
+    return dict(found.value)
 
 
 def _probe(payload: dict[str, Any], _progress: Progress) -> dict[str, Any]:

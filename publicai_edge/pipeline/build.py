@@ -16,7 +16,7 @@ from publicai_edge.pipeline import budget, describe, stages, texts
 from publicai_edge.pipeline.documents import find_documents
 from publicai_edge.pipeline.steps import Runner, StepResult
 from publicai_edge.progress import Progress
-from publicai_edge.quantize import KEEP
+from publicai_edge.quantize import KEEP, check_type
 from publicai_edge.recipe import Recipe, lock
 from publicai_edge.recipe import load as load_recipe
 from publicai_edge.recipe.lock import Pin
@@ -110,6 +110,8 @@ def build(recipe_path: Path, options: Options) -> Built:
 
 
 def _check_inputs(recipe: Recipe, base: Path, options: Options) -> _Inputs:
+    if recipe.quantize.type != KEEP:
+        check_type(recipe.quantize.type)
     documents: dict[str, Blob] = {}
     left_out: tuple[str, ...] = ()
     if recipe.knowledge:
