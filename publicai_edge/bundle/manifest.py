@@ -153,10 +153,18 @@ def parse(data: bytes, where: str) -> Manifest:
                 hint="Update publicai-edge on this machine, or build the bundle again.",
             )
         return Manifest.model_validate_json(data)
-    except (ValidationError, ValueError, RecursionError) as error:
-        first = str(error).replace("\n", " ")[:300]
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        maker = raw.get("built_by", "another program") if isinstance(raw, dict) else "another program"
         raise BundleError(
-            f"{where} is not a valid bundle.json: {first}",
+            f"{where} was made by {maker}, whose bundles differ from what this version reads: {key}: {first['msg']}.",
+            hint="Build the bundle again with this version, or install the one that made it.",
+        ) from error
+    except (ValueError, RecursionError) as error:
+        words = str(error).replace("\n", " ")[:300]
+        raise BundleError(
+            f"{where} is not a valid bundle.json: {words}",
             hint="Copy the bundle again from where it came; `publicai-edge verify` tells what differs.",
         ) from error
 

@@ -8,7 +8,6 @@ successor.
 import asyncio
 import contextlib
 import json
-import os
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -30,10 +29,6 @@ from publicai_edge.errors import EngineError, OverloadedError, PublicAIError
 _LINE_LIMIT = 1 << 20
 _RESTART_DELAYS = (0.1, 0.5, 1.0, 2.0, 5.0)
 _CLOSE_SECONDS = 2.0
-# OpenMP threads wait by spinning. With another program on the same cores that turns into a collapse: on two cores
-# SmolLM2-135M fell from 127 tokens a second to 9 with one core busy. Spinning briefly, then sleeping gave 97 alone and
-# 45 beside the busy neighbour.
-_ENVIRONMENT = {"GOMP_SPINCOUNT": "500"}
 _SECONDS_PER_WAITING = 10
 _EVENTS: dict[str, type[Started | Delta | Finished]] = {
     "started": Started,
@@ -197,7 +192,6 @@ class WorkerEngine:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,  # a native abort may print what it was working on
             limit=_LINE_LIMIT,
-            env=_ENVIRONMENT | os.environ,
         )
         reached_ready = False
         try:

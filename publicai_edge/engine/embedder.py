@@ -162,6 +162,7 @@ class Embedder:
 def _open_session(path: Path, threads: int) -> Any:
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()  # the variable set in publicai_edge/__init__.py is not read on Windows
     if not path.is_file():
         raise ModelError(f"The embedding model lacks {path.name}: there is no {path}.", hint=_HINT)
     options = onnxruntime.SessionOptions()

@@ -68,7 +68,9 @@ def pull(recipe_path: Path, options: Options) -> dict[str, Pin]:
         RecipeError: the recipe is wrong.
         SourceError: something cannot be fetched.
     """
-    return _pull(load_recipe(recipe_path), recipe_path, options)
+    pins = _fetch(load_recipe(recipe_path), recipe_path, options)
+    _write_lock(recipe_path, pins, options)
+    return pins
 
 
 def build(recipe_path: Path, options: Options) -> Built:
@@ -79,10 +81,11 @@ def build(recipe_path: Path, options: Options) -> Built:
     """
     recipe = load_recipe(recipe_path)
     inputs = _check_inputs(recipe, recipe_path.parent, options)
-    pins = _pull(recipe, recipe_path, options)
+    pins = _fetch(recipe, recipe_path, options)
     runner = Runner(options.store, options.progress)
 
     model, quantized, inspected = _make_model(runner, recipe, pins, options)
+    _write_lock(recipe_path, pins, options)  # not before: a model that cannot be used is not worth pinning
     embedding, converted = _make_embedding(runner, recipe, pins, options)
     indexed = None
     if recipe.knowledge and embedding is not None:
@@ -126,11 +129,10 @@ def _check_inputs(recipe: Recipe, base: Path, options: Options) -> _Inputs:
     return _Inputs(recipe, documents, left_out, licences)
 
 
-def _pull(recipe: Recipe, recipe_path: Path, options: Options) -> dict[str, Pin]:
+def _fetch(recipe: Recipe, recipe_path: Path, options: Options) -> dict[str, Pin]:
     from publicai_edge.sources import Fetcher, Request
 
-    place = lock.lock_path(recipe_path)
-    known = {} if options.update_lock else lock.read(place)
+    known = {} if options.update_lock else lock.read(lock.lock_path(recipe_path))
     fetcher = Fetcher(options.store, options.progress, offline=options.offline)
     pins = {}
     given = {"model": options.model, "embedding": options.embedding}
@@ -143,13 +145,21 @@ def _pull(recipe: Recipe, recipe_path: Path, options: Options) -> dict[str, Pin]
         only = stages.EMBEDDING_FILES if role == "embedding" else ()
         request = Request(part.source, part.revision, part.sha256, recipe_path.parent, only)
         pins[role] = fetcher.fetch(request, pin)
-    merged = {role: pin for role, pin in known.items() if given.get(role)} | pins
-    if merged:
-        try:
-            lock.write(place, merged)
-        except HostError as error:
-            options.progress.warn(f"The lock file was not written: {error.message}")
     return pins
+
+
+def _write_lock(recipe_path: Path, pins: dict[str, Pin], options: Options) -> None:
+    """Pin what was resolved; what this run had no need to fetch keeps its pin."""
+    place = lock.lock_path(recipe_path)
+    kept = {} if options.update_lock else lock.read(place)
+    given = {"model": options.model, "embedding": options.embedding}
+    merged = {role: pin for role, pin in kept.items() if given.get(role)} | pins
+    if not merged:
+        return
+    try:
+        lock.write(place, merged)
+    except HostError as error:
+        options.progress.warn(f"The lock file was not written: {error.message}")
 
 
 def _make_model(

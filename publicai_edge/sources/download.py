@@ -217,12 +217,10 @@ class Downloader:
 
 def _mismatched(target: Target, wrong: Mismatch) -> IntegrityError:
     return IntegrityError(
-        f"{target.label} is not what was asked for: expected {wrong.what} {wrong.expected}, found "
-        f"{wrong.found} "
+        f"{target.label} is not what was asked for: expected {wrong.what} {wrong.expected}, found {wrong.found} "
         f"(from {http.shown(target.url)}).",
-        hint="The file was changed at its source, or damaged on the way. Compare with what its publisher "
-        "states; "
-        "if the change is meant, update sha256 in the recipe or delete the lock file beside it.",
+        hint="The file was changed at its source, or damaged on the way. Compare with what its publisher states; if "
+        "the change is meant, update sha256 in the recipe, or run the same command with --update-lock.",
         file=target.label,
         expected=wrong.expected,
         found=wrong.found,

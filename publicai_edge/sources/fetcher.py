@@ -185,7 +185,7 @@ def _require_equal(source: str, expected: FileSet, found: FileSet) -> None:
             raise IntegrityError(
                 f"{name} of {source} is not the one the lock file pins: expected sha256 {blob.sha256}, found "
                 f"{other.sha256 if other else 'no such file'}.",
-                hint="If the change is meant, delete the lock file beside the recipe and run `publicai-edge pull`.",
+                hint="If the change is meant, run the same command with --update-lock.",
                 file=name,
                 expected=blob.sha256,
                 found=other.sha256 if other else None,
@@ -193,6 +193,6 @@ def _require_equal(source: str, expected: FileSet, found: FileSet) -> None:
     if extra := sorted(found.files.keys() - expected.files.keys()):
         raise IntegrityError(
             f"{source} holds files that the lock file does not pin: {', '.join(extra)}.",
-            hint="If they are meant, delete the lock file beside the recipe and run `publicai-edge pull`.",
+            hint="If they are meant, run the same command with --update-lock.",
             extra=extra,
         )

@@ -89,10 +89,11 @@ def _missing(source: LocalSource) -> NotFoundError:
     try:
         listing.choose(names, source.path.name, str(parent))
     except NotFoundError as error:
-        near = error.hint if names else f"There is no folder {parent} either."
+        near = "" if names else f"There is no folder {parent} either. "
+        near = f"{error.hint} " if error.facts.get("nearest") else near
         return NotFoundError(
-            f"There is no file or folder {source.path}.",
-            hint=f"{near} A file: path is relative to the recipe's folder.",
+            f"There is no file or folder {source.path.absolute()}.",
+            hint=f"{near}A file: path is relative to the recipe's folder; mend it there.",
             path=str(source.path),
         )
     return NotFoundError(f"{source.path} is a link that leads nowhere.", path=str(source.path))

@@ -88,10 +88,8 @@ def _hashed(package: Package, place: Path, wanted: Wanted) -> str:
 def _changed(package: Package, expected: str, found: str) -> IntegrityError:
     return IntegrityError(
         f"{package.label} is not the package that was pinned: expected digest {expected}, found {found}.",
-        hint="A package index never changes a published file: another mirror, or a build for another "
-        "platform, may "
-        "be in use. If the change is meant, delete the lock file beside the recipe and run `publicai-edge "
-        "pull`.",
+        hint="A package index never changes a published file: another mirror, or a build for another platform, may be "
+        "in use. If the change is meant, run the same command with --update-lock.",
         file=package.label,
         expected=expected,
         found=found,

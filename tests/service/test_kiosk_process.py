@@ -1,0 +1,247 @@
+"""``serve`` as a process, with the real model: ready soon, gone when it should be, and it keeps nothing."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from publicai_edge.pipeline.build import Built
+from tests.service.conftest import PROGRAM, Kiosk, children, runs, until
+
+LIFT = {"service": "ask", "language": "en", "question": "Is there a lift?"}
+LETTER = {"service": "letter", "language": "en", "question": "A letter of thanks to the library, as long as you can."}
+
+pytestmark = pytest.mark.slow
+
+Serve = Callable[..., Kiosk]
+
+
+def events(response: httpx.Response) -> Iterator[dict[str, Any]]:
+    return (json.loads(line) for line in response.iter_lines())
+
+
+def ask(kiosk: Kiosk, question: dict[str, str] = LIFT) -> list[dict[str, Any]]:
+    with kiosk.client.stream("POST", "/api/ask", json=question) as response:
+        return list(events(response))
+
+
+def linked_copy(bundle: Path, target: Path) -> Path:
+    """A copy of a bundle that shares its files' content: take files away, never write into one."""
+    shutil.copytree(bundle, target, copy_function=os.link)
+    return target
+
+
+def test_the_page_is_there_soon_and_the_model_soon_after(serve: Serve) -> None:
+    kiosk = serve()
+    assert "<title>Kiosk</title>" in kiosk.client.get("/").text
+    page_seconds = time.monotonic() - kiosk.begun
+    kiosk.wait_ready()
+    model_seconds = time.monotonic() - kiosk.begun
+    print(f"\nURL {kiosk.url_seconds:.2f} s, page {page_seconds:.2f} s, model {model_seconds:.2f} s after start")
+    assert kiosk.stdout.read_text() == f"{kiosk.url}\n", "stdout is the URL and nothing else"
+    assert page_seconds < 10, "promised are 2 s on an idle machine; the benchmark measures that"
+    assert model_seconds < 60
+
+
+def test_json_gives_the_addresses_to_programs(demo: Built, tmp_path: Path) -> None:
+    held = subprocess.Popen(
+        [*PROGRAM, "serve", str(demo.folder), "--port", "0", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        assert held.stdout
+        text = b""
+        while not text.endswith(b"}\n"):
+            line = held.stdout.readline()
+            assert line, held.communicate()
+            text += line
+        addresses = json.loads(text)
+        assert httpx.get(f"{addresses['api']}/models").status_code == 200
+        assert httpx.get(addresses["url"]).status_code == 200
+    finally:
+        held.kill()
+        held.communicate()
+
+
+def test_an_answer_has_passages_first_then_text_in_pieces_then_marks(serve: Serve) -> None:
+    found = ask(serve().wait_ready())
+    kinds = [event["type"] for event in found]
+    assert kinds[0] == "passages"
+    assert kinds.count("text") > 3
+    assert kinds[-1] == "done"
+    assert "accessibility" in found[0]["sources"][0]["source"]
+    assert any(event["sources"] for event in found if event["type"] == "sentence")
+
+
+def test_a_question_before_the_model_is_loaded_gets_its_passages_at_once_and_its_answer_later(serve: Serve) -> None:
+    kiosk = serve()
+    found = ask(kiosk)
+    kinds = [event["type"] for event in found]
+    assert kinds[0] == "passages"
+    assert kinds[-1] == "done"
+
+
+def test_ctrl_c_ends_an_idle_kiosk_with_code_0_and_leaves_no_worker(serve: Serve) -> None:
+    kiosk = serve().wait_ready()
+    worker = kiosk.worker()
+    begun = time.monotonic()
+    assert kiosk.end(signal.SIGINT) == 0
+    assert time.monotonic() - begun < 15
+    assert not runs(worker)
+    assert kiosk.stderr.read_text().endswith("The kiosk is closed.\n")
+
+
+def test_ctrl_c_ends_an_answering_kiosk_just_so(serve: Serve) -> None:
+    kiosk = serve().wait_ready()
+    worker = kiosk.worker()
+    with kiosk.client.stream("POST", "/api/ask", json=LETTER) as response:
+        lines = events(response)
+        while next(lines)["type"] != "text":
+            pass
+        begun = time.monotonic()
+        assert kiosk.end(signal.SIGINT) == 0
+    assert time.monotonic() - begun < 15
+    assert not runs(worker)
+    assert "Traceback" not in kiosk.stderr.read_text()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
+def test_the_worker_dies_with_the_web_process_however_that_ends(serve: Serve, sign: signal.Signals) -> None:
+    kiosk = serve().wait_ready()
+    worker = kiosk.worker()
+    with kiosk.client.stream("POST", "/api/ask", json=LETTER) as response:
+        lines = events(response)
+        while next(lines)["type"] != "text":
+            pass
+        kiosk.process.send_signal(sign)
+        kiosk.process.wait(30)
+    until(lambda: not runs(worker), "the worker is gone", 30)
+
+
+def test_a_killed_worker_ends_its_answer_with_a_plain_line_and_the_next_is_answered(serve: Serve) -> None:
+    kiosk = serve().wait_ready()
+    worker = kiosk.worker()
+    with kiosk.client.stream("POST", "/api/ask", json=LETTER) as response:
+        lines = events(response)
+        while next(lines)["type"] != "text":
+            pass
+        os.kill(worker, signal.SIGKILL)
+        killed = time.monotonic()
+        last = list(lines)[-1]
+    assert last == {"type": "error", "code": "engine_failed", "retry_after": 5}
+
+    with kiosk.client.stream("POST", "/api/ask", json=LIFT) as response:
+        lines = events(response)
+        assert next(lines)["type"] == "passages"
+        print(f"\npassages {time.monotonic() - killed:.2f} s after the kill", end="")
+        assert list(lines)[-1]["type"] == "done"
+    seconds = time.monotonic() - killed
+    print(f", the next answer complete after {seconds:.2f} s")
+    assert seconds < 10
+    assert kiosk.worker() != worker
+    assert "being restarted" in kiosk.stderr.read_text(), "the operator is told"
+
+
+def test_what_is_typed_is_found_nowhere_afterwards(serve: Serve, demo: Built, tmp_path: Path) -> None:
+    canary = f"kanarienvogel{uuid.uuid4().hex}"
+    home, started = tmp_path / "home", time.time()
+    home.mkdir()
+    before = {path: path.stat().st_mtime_ns for path in demo.folder.rglob("*")}
+    kiosk = serve(demo.folder, "--debug", HOME=str(home), XDG_CACHE_HOME=str(home / "cache")).wait_ready()
+    for service in ("ask", "letter", "there-is-none"):
+        ask(kiosk, {"service": service, "language": "en", "question": f"Is there a lift for {canary}?"})
+    chat = {"model": "SmolLM2-135M-Instruct", "messages": [{"role": "user", "content": canary}], "max_tokens": 5}
+    for body in (chat, chat | {"stream": True}, chat | {"messages": canary}, chat | {canary: 1}, chat | {"n": canary}):
+        kiosk.client.post("/v1/chat/completions", json=body)
+    kiosk.client.post("/api/ask", content=f"{{{canary}")
+    kiosk.client.get(f"/{canary}")
+    with kiosk.client.stream("POST", "/api/ask", json=LETTER | {"question": f"Write to {canary}."}) as response:
+        lines = events(response)
+        while next(lines)["type"] != "started":
+            pass
+        os.kill(kiosk.worker(), signal.SIGABRT)
+        assert list(lines)[-1]["type"] == "error"
+    ask(kiosk, LIFT | {"question": f"Is there a lift for {canary}?"})
+    assert kiosk.end() == 0
+
+    places = {*demo.folder.rglob("*"), *tmp_path.rglob("*"), *_touched(Path(tempfile.gettempdir()), started)}
+    assert kiosk.stderr in places, "what the process printed is looked at too"
+    assert [str(path) for path in places if _holds(path, canary)] == []
+    assert {path: path.stat().st_mtime_ns for path in demo.folder.rglob("*")} == before, "nothing is added or changed"
+    (tmp_path / "slip").write_text(f"… {canary} …")
+    assert _holds(tmp_path / "slip", canary), "the search does find it where it is"
+
+
+def _touched(folder: Path, since: float) -> Iterable[Path]:
+    """Yield the files below a folder that changed since a time; what vanishes meanwhile is left out."""
+    for root, _, names in os.walk(folder, onerror=lambda _: None):
+        for name in names:
+            path = Path(root, name)
+            try:
+                status = path.lstat()
+            except OSError:
+                continue
+            if max(status.st_mtime, status.st_ctime) >= since - 1:
+                yield path
+
+
+def _holds(path: Path, word: str) -> bool:
+    try:
+        data = path.read_bytes() if path.is_file() else b""
+    except OSError:
+        return False
+    return any(word.encode(code) in data for code in ("utf-8", "utf-16-le", "utf-16-be"))
+
+
+def test_a_port_in_use_is_named_with_code_6_before_a_model_is_loaded(demo: Built) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [*PROGRAM, "serve", str(demo.folder), "--port", str(port)], check=False, capture_output=True, text=True
+        )
+    assert done.returncode == 6
+    assert f"Port {port} on 127.0.0.1 is in use" in done.stderr
+    assert "--port 0" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("verb", ["serve", "ask", "verify"])
+def test_a_bundle_without_its_model_is_refused_with_code_5(demo: Built, tmp_path: Path, verb: str) -> None:
+    bundle = linked_copy(demo.folder, tmp_path / "bundle")
+    (bundle / "data/model/model.gguf").unlink()
+    more = {"serve": ["--port", "0"], "ask": ["Is there a lift?"], "verify": []}[verb]
+    done = subprocess.run([*PROGRAM, verb, str(bundle), *more], check=False, capture_output=True, text=True)
+    assert done.returncode == 5
+    assert "data/model/model.gguf" in done.stderr
+    assert "Next: " in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_model_that_cannot_be_loaded_is_told_on_the_terminal_and_the_search_works(
+    serve: Serve, demo: Built, tmp_path: Path
+) -> None:
+    bundle = linked_copy(demo.folder, tmp_path / "bundle")
+    model = bundle / "data/model/model.gguf"
+    size = model.stat().st_size
+    model.unlink()
+    with model.open("wb") as stream:
+        stream.truncate(size)  # right by its size, and nothing but zeros
+    kiosk = serve(bundle)
+    until(lambda: kiosk.state() == "failed", "the model is given up")
+    kinds = [event["type"] for event in ask(kiosk)]
+    assert kinds == ["passages", "error"]
+    until(lambda: "The model cannot be used" in kiosk.stderr.read_text(), "the operator is told", 10)
+    assert children(kiosk.process.pid) == []
+    assert kiosk.end() == 0
