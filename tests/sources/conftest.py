@@ -60,9 +60,10 @@ def fetch(store: Store, progress: Recorder, hub: HubServer, tmp_path: Path) -> F
         revision: str | None = None,
         sha256: str | None = None,
         offline: bool = False,
+        only: tuple[str, ...] = (),
     ) -> Pin:
         fetcher = Fetcher(store, progress, offline=offline, patience=HASTY, hub_endpoint=hub.url)
-        found = fetcher.fetch(Request(source, revision, sha256, tmp_path), pin)
+        found = fetcher.fetch(Request(source, revision, sha256, tmp_path, only), pin)
         assert store.has_all(found.files)
         return found
 
