@@ -66,7 +66,7 @@ def seeded_cache(work: Path) -> Path:
     for pin in pins.values():
         for _, blob in pin.files:
             cache.path(blob).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(own.path(blob), cache.path(blob))
+            shutil.copy2(own.path(blob), cache.path(blob))
     return cache.root
 
 

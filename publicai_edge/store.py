@@ -9,7 +9,9 @@ Layout below the root (``--cache``, ``PUBLICAI_EDGE_CACHE``, or the user's cache
     work/              scratch folders of running stages
 
 Invariants: an object appears under its name only when it is complete; nothing that exists is ever rewritten;
-losing any file of the store costs time, never correctness.
+losing any file of the store costs time, never correctness. Every object carries the same, impossible time of change
+(:data:`_STAMP`), so that one that was written to since does not count as there: that costs a look, where hashing it
+again would cost reading it.
 """
 
 import json
@@ -25,6 +27,7 @@ from publicai_edge.artifact import Blob, FileSet
 from publicai_edge.errors import NotFoundError
 
 CACHE_VARIABLE = "PUBLICAI_EDGE_CACHE"
+_STAMP = 1  # a second after the epoch
 
 
 def default_root() -> Path:
@@ -49,11 +52,12 @@ class Store:
         return self.root / "objects" / blob.sha256[:2] / blob.sha256
 
     def has(self, blob: Blob) -> bool:
-        """Say whether an object is there, whole by its size."""
+        """Say whether an object is there: of its size, and not written to since it was stored."""
         try:
-            return self.path(blob).stat().st_size == blob.size
+            stat = self.path(blob).stat()
         except OSError:
             return False
+        return stat.st_size == blob.size and int(stat.st_mtime) == _STAMP
 
     def has_all(self, files: FileSet) -> bool:
         """Say whether every file of a set is there."""
@@ -75,6 +79,7 @@ class Store:
             target.parent.mkdir(parents=True, exist_ok=True)
             atomic.fsync_path(source)
             source.chmod(0o444)
+            os.utime(source, (_STAMP, _STAMP))
             source.replace(target)
         return blob
 
@@ -83,6 +88,7 @@ class Store:
         blob = Blob(digest.of_bytes(data), len(data))
         if not self.has(blob):
             atomic.write_bytes(self.path(blob), data)
+            os.utime(self.path(blob), (_STAMP, _STAMP))
         return blob
 
     def add_copy(self, source: Path, advance: Callable[[int], None] | None = None) -> Blob:

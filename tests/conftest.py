@@ -84,7 +84,7 @@ class Seed:
             try:
                 os.link(source.path(blob), target)
             except OSError:
-                shutil.copyfile(source.path(blob), target)
+                shutil.copy2(source.path(blob), target)
         return store
 
 

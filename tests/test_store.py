@@ -44,6 +44,17 @@ def test_truncated_object_does_not_count_as_there(store: Store) -> None:
     assert not store.has(blob)
 
 
+def test_object_that_was_written_to_does_not_count_as_there_and_is_stored_anew(store: Store) -> None:
+    blob = store.add_bytes(b"hello")
+    store.path(blob).chmod(0o644)
+    with store.path(blob).open("r+b") as stream:
+        stream.write(b"J")
+    assert not store.has(blob)
+    assert store.add_bytes(b"hello") == blob
+    assert store.has(blob)
+    assert store.read_bytes(blob) == b"hello"
+
+
 def test_lost_object_is_a_clear_error(store: Store) -> None:
     with pytest.raises(NotFoundError, match="has lost object"):
         store.read_bytes(Blob("a" * 64, 1))

@@ -1,11 +1,13 @@
 """``publicai-edge ask``: one question on the terminal, answered as the page would."""
 
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from publicai_edge.cli import options
+from publicai_edge.cli.console import plain
 
 if TYPE_CHECKING:
     from publicai_edge.bundle.open import Bundle
@@ -112,6 +114,7 @@ class _Printer:
         for source in sources:
             place = ", ".join(part for part in (source.heading, f"page {source.page}" if source.page else "") if part)
             self._console.say(f"[{source.number}] {source.document}{': ' + place if place else ''} ({source.source})")
+            self._console.say(textwrap.indent(source.text.strip(), "    "))
             self.value["sources"].append(
                 {
                     "number": source.number,
@@ -126,7 +129,7 @@ class _Printer:
 
     def _write(self, text: str) -> None:
         if not self._console.as_json:
-            sys.stdout.write(text)
+            sys.stdout.write(plain(text))
             sys.stdout.flush()
 
     def end(self) -> None:

@@ -6,6 +6,7 @@ Invariants: data goes to stdout and nothing else does; talk goes to stderr; noth
 import json
 import sys
 import time
+import unicodedata
 from types import TracebackType
 from typing import Any
 
@@ -28,7 +29,7 @@ class Console:
         if self.as_json:
             sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
         elif human is not None:
-            sys.stdout.write(human + "\n")
+            sys.stdout.write(plain(human) + "\n")
         sys.stdout.flush()
 
     def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
@@ -42,7 +43,7 @@ class Console:
         for index, column in enumerate(columns):
             table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(plain, row))
         width = None if sys.stderr.isatty() else 100
         RichConsole(stderr=True, highlight=False, width=width).print(table)
 
@@ -103,6 +104,7 @@ class Console:
             self._open = 0
 
     def _line(self, text: str, style: str = "") -> None:
+        text = plain(text)
         if self._bars is not None:
             self._bars.console.print(text, style=style, markup=False, highlight=False)
         elif style and sys.stderr.isatty():
@@ -112,6 +114,11 @@ class Console:
         else:
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
+
+
+def plain(text: str) -> str:
+    """Return text without control characters: a bundle's or a model's words must not steer the terminal."""
+    return "".join(letter for letter in text if letter in "\n\t" or unicodedata.category(letter) != "Cc")
 
 
 def amount(done: int, total: int | None, unit: Unit) -> str:

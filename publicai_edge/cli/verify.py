@@ -32,6 +32,6 @@ def verify(
     size = found.bytes / 1e6
     console.data(
         value,
-        f"{manifest.folder_name} is whole: {found.files} files, {size:,.1f} MB, all as built by "
-        f"{manifest.steward.name}.",
+        f"{manifest.folder_name} is whole: {found.files} files, {size:,.1f} MB, none changed since it was built. "
+        f"It says that {manifest.steward.name} answers for it.",
     )

@@ -103,8 +103,6 @@ class ChatFormat:
         return prompt.tokens[: prompt.shared]
 
     def _render(self, roles: Sequence[str]) -> str:
-        import jinja2
-
         turns = [{"role": role, "content": f"{_OPEN}{i}{_CLOSE}"} for i, role in enumerate(roles)]
         model = self._model
         try:
@@ -117,7 +115,7 @@ class ChatFormat:
                     enable_thinking=False,  # a kiosk on a small CPU has no time to think aloud
                 )
             )
-        except (jinja2.TemplateError, TypeError, ValueError, OverflowError) as error:
+        except Exception as error:  # a template is a stranger's program: it may raise anything
             raise ModelError(
                 f"The chat template of {model.path} fails on a conversation of {', '.join(roles)}: {error}",
                 hint="Some models take no system turn; choose another model, or report this one.",

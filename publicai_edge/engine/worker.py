@@ -159,7 +159,8 @@ def _send(channel: TextIO, message: dict[str, Any]) -> None:
 
 
 def _main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # a signal to the whole group is the parent's to handle; its pipe ends us
     _no_core_dumps()
     channel = child.claim_stdout()
     config = json.loads(sys.stdin.readline())["config"]

@@ -172,11 +172,12 @@ def _make_model(
         source = options.store.add_copy(options.model)
     else:
         source = _single_file(pins["model"].files, recipe.model.source)
-    inspected = stages.inspect_model(runner, source, str(options.model or recipe.model.source))
+    name = str(options.model or recipe.model.source)
+    inspected = stages.inspect_model(runner, source, name)
     settings = recipe.quantize
     if options.model:
         settings = settings.model_copy(update={"type": KEEP})
-    quantized = stages.quantize_model(runner, source, settings)
+    quantized = stages.quantize_model(runner, source, settings, name)
     return quantized.files.only(), quantized, inspected
 
 

@@ -1,7 +1,8 @@
 """Each stage as a cached step: which inputs decide its result, and how it is called."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,16 @@ _INDEXING = ("apsw", "sqlite-vec", "onnxruntime", "tokenizers", "pypdf", "python
 _INDEX_CODE = ("publicai_edge.knowledge", "publicai_edge.search", "publicai_edge.engine.embedder")
 
 
+@contextmanager
+def _named(path: Path, name: str) -> Iterator[None]:
+    """Let errors about ``path``, a place in the cache that tells nobody anything, speak of ``name`` instead."""
+    try:
+        yield
+    except ModelError as error:
+        facts = error.facts | {"path": name}
+        raise ModelError(error.message.replace(str(path), name), hint=error.hint, **facts) from error
+
+
 def inspect_model(runner: Runner, model: Blob, name: str) -> StepResult:
     """See that llama.cpp can use the model, before hours go into it. Makes no files.
 
@@ -64,12 +75,9 @@ def inspect_model(runner: Runner, model: Blob, name: str) -> StepResult:
         from publicai_edge.engine.probe import probe
 
         path = runner.store.path(model)
-        try:
+        with _named(path, name):
             header = gguf.read(path)
             engine = probe(path, runner.progress)
-        except ModelError as error:  # it names a place in the cache, which tells nobody anything
-            facts = error.facts | {"path": name}
-            raise ModelError(error.message.replace(str(path), name), hint=error.hint, **facts) from error
         return {
             "architecture": header.architecture,
             "quantization": header.quantization,
@@ -82,7 +90,7 @@ def inspect_model(runner: Runner, model: Blob, name: str) -> StepResult:
     return runner.run(Step("inspect", _LLAMA_CODE, _LLAMA, {"model": model.sha256}, run))
 
 
-def quantize_model(runner: Runner, model: Blob, settings: Quantize) -> StepResult:
+def quantize_model(runner: Runner, model: Blob, settings: Quantize, name: str) -> StepResult:
     """Make the model smaller, or keep it as it is."""
     from publicai_edge.quantize import check_type
 
@@ -91,13 +99,15 @@ def quantize_model(runner: Runner, model: Blob, settings: Quantize) -> StepResul
     def run(folder: Path) -> dict[str, Any]:
         from publicai_edge.quantize import quantize
 
-        done = quantize(
-            runner.store.path(model),
-            folder / MODEL_FILE,
-            type_name,
-            allow_requantize=settings.allow_requantize,
-            progress=runner.progress,
-        )
+        path = runner.store.path(model)
+        with _named(path, name):
+            done = quantize(
+                path,
+                folder / MODEL_FILE,
+                type_name,
+                allow_requantize=settings.allow_requantize,
+                progress=runner.progress,
+            )
         facts = {"before": done.before, "bytes_before": done.bytes_before, "bytes_after": done.bytes_after}
         return {**facts, "type": type_name, "measured": {"peak_rss_bytes": done.peak_rss_bytes}}
 

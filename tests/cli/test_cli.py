@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from publicai_edge import digest
 from publicai_edge.pipeline.build import Built
 from publicai_edge.store import Store
 from tests.cli.conftest import PROGRAM, Run
@@ -231,3 +232,21 @@ def test_completion_knows_verbs_and_options(typed: str, expected: str) -> None:
     env = os.environ | words | {"_PUBLICAI_EDGE_COMPLETE": "complete_bash"}
     done = subprocess.run([program], check=False, capture_output=True, text=True, env=env)
     assert done.stdout.split() == [expected]
+
+
+# --- words of others
+
+
+def test_words_of_a_bundle_cannot_steer_the_terminal(bundle_copy: Path) -> None:
+    from publicai_edge.artifact import Blob
+    from publicai_edge.bundle import bag, manifest
+
+    place = bundle_copy / manifest.FILE_NAME
+    place.write_text(place.read_text("utf-8").replace("Alder Ford Town", "Good\\u001b[2K\\u001b[1GSIGNED"), "utf-8")
+    tags = bundle_copy / bag.TAG_MANIFEST
+    listed = {path: Blob(sha, 0) for path, sha in bag.parse_manifest(tags.read_bytes(), tags.name).items()}
+    listed[manifest.FILE_NAME] = Blob(digest.of_file(place), 0)
+    tags.write_bytes(bag.manifest(listed))
+    done = subprocess.run([*PROGRAM, "verify", str(bundle_copy)], capture_output=True, check=True)
+    assert b"SIGNED" in done.stdout
+    assert b"\x1b" not in done.stdout + done.stderr

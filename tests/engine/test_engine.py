@@ -251,3 +251,20 @@ def test_file_that_is_no_model_is_told_not_retried(tmp_path: Path, content: byte
         assert engine.status.state == "failed"
 
     use(EngineConfig(place, SHA, 512), body)
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ 1 // 0 }}", "{{ messages[9].content }}", "{% for", "{{ ''.__class__.__mro__ }}"]
+)
+def test_template_that_fails_is_a_model_error_whatever_it_raises(model: Path, source: str) -> None:
+    from publicai_edge.engine.chat import ChatFormat
+    from publicai_edge.engine.llama import LlamaModel
+
+    loaded = LlamaModel(model, vocab_only=True)
+    try:
+        chat = ChatFormat(loaded)
+        chat._source = source
+        with pytest.raises(ModelError, match="chat template of"):
+            chat.encode([ChatMessage("user", "Hello")])
+    finally:
+        loaded.close()

@@ -18,8 +18,8 @@ if not errorlevel 1 (
   exit /b %ERRORLEVEL%
 )
 echo This bundle carries no program for Windows, and publicai-edge is not installed on this machine.
-echo Install it once, from the network or from a wheel on a USB stick:
-echo     py -3 -m pip install "publicai-edge[kiosk]"
-echo then run this script again. START-HERE.html says more.
+echo Ask whoever gave you this bundle for the publicai-edge wheel, and install it once, with Python 3.11 or newer:
+echo     py -3 -m pip install ".\publicai_edge-VERSION-py3-none-any.whl[kiosk]"
+echo then run this script again.
 pause
 exit /b 6
