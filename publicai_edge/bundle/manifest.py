@@ -57,7 +57,7 @@ class EmbeddingInfo(_Part):
     quantization: str
     folder: RelativePath
     mean_cosine: float
-    min_cosine: float
+    least_cosine: float
 
 
 class KnowledgeInfo(_Part):

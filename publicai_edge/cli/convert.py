@@ -53,7 +53,7 @@ def convert(
     report, child = convert_embedding(source, output, settings, console)
     console.say(
         f"{report.bytes_before / 1e6:,.1f} MB became {report.bytes_after / 1e6:,.1f} MB ({report.quantization}); "
-        f"cosine to the original: mean {report.mean_cosine:.4f}, least {report.min_cosine:.4f} "
+        f"cosine to the original: mean {report.mean_cosine:.4f}, least {report.least_cosine:.4f} "
         f"over {report.texts} texts."
     )
     value = {"folder": str(output), **asdict(report), "peak_rss_bytes": child.peak_rss_bytes}

@@ -41,7 +41,7 @@ class ConversionReport:
     """What the conversion cost: cosine to the original over ``texts`` texts, and bytes of weights."""
 
     mean_cosine: float
-    min_cosine: float
+    least_cosine: float
     texts: int
     bytes_before: int
     bytes_after: int

@@ -222,11 +222,11 @@ def _report(source: Path, ready: Path, settings: EmbeddingSettings, reference: V
             if settings.quantize == "int8"
             else "Check pooling and min_cosine in [embedding]; the export itself should be exact.",
             mean_cosine=mean,
-            min_cosine=least,
+            least_cosine=least,
         )
     return ConversionReport(
         mean_cosine=round(mean, 4),
-        min_cosine=round(least, 4),
+        least_cosine=round(least, 4),
         texts=len(cosines),
         bytes_before=source_folder.weight_bytes(source),
         bytes_after=(ready / MODEL_FILE).stat().st_size,

@@ -84,7 +84,7 @@ def _embedding(recipe: Recipe, pin: Pin | None, facts: dict[str, Any] | None, fo
         quantization=facts["quantization"],
         folder=folder,
         mean_cosine=facts["mean_cosine"],
-        min_cosine=facts["min_cosine"],
+        least_cosine=facts["least_cosine"],
     )
 
 
@@ -128,7 +128,7 @@ def given_embedding(folder: Path, files: FileSet) -> StepResult:
     """
     try:
         facts = json.loads((folder / "conversion.json").read_text("utf-8"))
-        facts = {key: facts[key] for key in ("mean_cosine", "min_cosine", "quantization")}
+        facts = {key: facts[key] for key in ("mean_cosine", "least_cosine", "quantization")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecipeError(
             f"{folder} has no readable conversion.json, so nobody knows what its conversion cost.",

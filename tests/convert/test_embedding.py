@@ -15,7 +15,7 @@ from tests.convert.minilm import INT8
 def test_int8_stays_near_the_original_and_is_a_quarter_of_its_size(converted):
     _, report, _ = converted
     assert report.mean_cosine >= 0.985
-    assert report.min_cosine >= 0.96
+    assert report.least_cosine >= 0.96
     assert report.texts >= 20
     assert report.bytes_after < 0.3 * report.bytes_before
     assert report.quantization == "int8"
@@ -58,7 +58,7 @@ def test_no_path_of_this_machine_is_in_the_model(source, converted):
 def test_without_quantization_the_vectors_are_the_original_ones(source, tmp_path):
     settings = dataclasses.replace(INT8, quantize="none", min_cosine=0.99999)
     report, _ = convert_embedding(source, tmp_path / "out", settings, Silent())
-    assert report.min_cosine >= 0.99999
+    assert report.least_cosine >= 0.99999
 
 
 def test_a_result_too_far_from_the_original_is_refused_with_its_figure(source, tmp_path):

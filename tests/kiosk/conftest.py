@@ -60,7 +60,7 @@ def manifest(**changes: Any) -> Manifest:
             "quantization": "int8",
             "folder": "data/embedding",
             "mean_cosine": 0.99,
-            "min_cosine": 0.98,
+            "least_cosine": 0.98,
         },
         "knowledge": {
             "file": "data/knowledge/index.sqlite",
