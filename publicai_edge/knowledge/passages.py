@@ -35,7 +35,17 @@ class _Unit:
 
 
 def cut(document: Extracted, title: str, limit: int) -> Iterator[Draft]:
-    """Yield the passages of ``document`` in reading order."""
+    """Yield the passages of ``document`` in reading order; a document that is only its title has that as its text."""
+    drafts = _cut(document, title, limit)
+    first = next(drafts, None)
+    if first:
+        yield first
+        yield from drafts
+    elif document.blocks:
+        yield Draft("", document.blocks[0].page, document.blocks[0].text)
+
+
+def _cut(document: Extracted, title: str, limit: int) -> Iterator[Draft]:
     trail: list[tuple[int, str]] = []
     units: list[_Unit] = []
     bare: Block | None = None  # a heading that has nothing under it yet

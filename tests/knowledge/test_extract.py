@@ -3,6 +3,8 @@ import zipfile
 
 import pytest
 from docx import Document
+from docx.oxml import parse_xml
+from docx.oxml.ns import nsdecls
 
 from publicai_edge.errors import DocumentError
 from publicai_edge.knowledge.extract import extract
@@ -56,6 +58,34 @@ def test_binary_data_is_no_text(read):
         read("a.txt", b"\x7fELF" + b"\0\1\2\3" * 100)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"words " * 200 + b"\0" + b"words " * 200,
+        b"BZh9" + bytes(value for value in range(1, 256)) * 4,
+        "\1\2\3 words".encode("utf-16"),
+    ],
+    ids=["a zero byte", "compressed", "UTF-16"],
+)
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.html"])
+def test_binary_data_with_few_or_no_zero_bytes_is_no_text(read, name, data):
+    with pytest.raises(DocumentError, match="not text"):
+        read(name, data)
+
+
+def test_the_control_characters_of_old_text_files_are_no_binary_data(read):
+    found = read("a.txt", b"\x0cPage one.\r\n\tN\x08No\x1b[1m.\r\n\x1a")
+    assert "Page one." in found.blocks[0].text
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("a.txt", "Closed on Monday"), ("a.md", "# Closed on Monday"), ("a.html", "<h1>Closed on Monday</h1>")],
+)
+def test_a_document_of_one_heading_is_read(read, name, data):
+    assert kinds(read(name, data)) == [("heading", "Closed on Monday")]
+
+
 def test_markdown_has_headings_lists_tables_and_no_marks(read):
     found = read(
         "a.md",
@@ -94,6 +124,38 @@ def test_html_is_read_as_a_visitor_sees_it(read):
         ("list", "- a\n- b"),
         ("table", "X | Y\n1 | yes"),
     ]
+
+
+def test_html_lists_and_paragraphs_in_a_table_cell_are_read(read):
+    found = read(
+        "a.html",
+        "<table><tr><th>Who</th><th>Bring</th></tr><tr><td><p>Adults</p><p>Seniors</p></td>"
+        "<td>Both:<ul><li>a card<ol><li>a valid one</li></ol></li><li>a pen</li></ul>please</td></tr></table>",
+    )
+    assert kinds(found) == [("table", "Who | Bring\nAdults Seniors | Both: a card; a valid one; a pen please")]
+
+
+def test_html_accordions_are_read_with_their_questions(read):
+    found = read(
+        "a.html",
+        "<h3><button type='button'>Is it <b>free</b>?</button></h3><div hidden='until-found'>Yes.</div>"
+        "<details><summary>Can I print?</summary>Ten cents<p>a page.</p></details>"
+        "<ul><li><button>Wifi?</button>Ask us.</li></ul><p>Press <button>Start</button>here.</p>"
+        "<form><button type='submit'>Send</button></form>",
+    )
+    assert kinds(found) == [
+        ("heading", "Is it free?"),
+        ("paragraph", "Yes."),
+        ("paragraph", "Can I print?"),
+        ("paragraph", "Ten cents"),
+        ("paragraph", "a page."),
+        ("list", "- Wifi? Ask us."),
+        ("paragraph", "Press Start here."),
+    ]
+
+
+def test_text_in_an_html_list_without_items_is_read(read):
+    assert kinds(read("a.html", "<ul>loose<div>text</div></ul>")) == [("paragraph", "loose"), ("paragraph", "text")]
 
 
 def test_html_takes_its_title_element_where_it_has_no_heading(read):
@@ -151,6 +213,59 @@ def test_docx_has_title_headings_lists_and_tables(read, demo_documents):
     assert items.text.count("\n- ") == 2
 
 
+RUN = "<w:r><w:t xml:space='preserve'>{}</w:t></w:r>"
+
+
+@pytest.mark.parametrize(
+    ("xml", "expected"),
+    [
+        (f"<w:sdt><w:sdtContent><w:p>{RUN.format('held')}</w:p></w:sdtContent></w:sdt>", "held"),
+        (f"<w:p>{RUN.format('in ')}<w:sdt><w:sdtContent>{RUN.format('line')}</w:sdtContent></w:sdt></w:p>", "in line"),
+        (
+            "<w:sdt><w:sdtContent><w:sdt><w:sdtPr/><w:sdtContent>"
+            f"<w:p><w:ins w:id='1' w:author='a'><w:hyperlink>{RUN.format('deep')}</w:hyperlink></w:ins></w:p>"
+            "</w:sdtContent></w:sdt></w:sdtContent></w:sdt>",
+            "deep",
+        ),
+        (
+            f"<w:p>{RUN.format('opens at ')}<w:del w:id='1' w:author='a'><w:r><w:delText>ten</w:delText></w:r></w:del>"
+            f"<w:ins w:id='2' w:author='a'>{RUN.format('nine')}<w:del w:id='3' w:author='b'>{RUN.format('x')}</w:del>"
+            "</w:ins></w:p>",
+            "opens at nine",
+        ),
+        (
+            f"<w:p><w:moveFrom w:id='1' w:author='a'>{RUN.format('old')}</w:moveFrom></w:p>"
+            f"<w:p><w:moveTo w:id='2' w:author='a'>{RUN.format('new')}</w:moveTo></w:p>",
+            "new",
+        ),
+        (f"<w:p>{RUN.format('see ')}<w:hyperlink w:anchor='x'>{RUN.format('us')}</w:hyperlink></w:p>", "see us"),
+        (f"<w:p><w:fldSimple w:instr='DATE'>{RUN.format('May 1')}</w:fldSimple></w:p>", "May 1"),
+    ],
+    ids=["block control", "inline control", "nested", "tracked change", "move", "hyperlink", "field"],
+)
+def test_docx_text_inside_wrappers_is_read_and_deleted_text_is_not(read, xml, expected):
+    assert kinds(read("a.docx", _docx(xml))) == [("paragraph", expected)]
+
+
+def test_docx_rows_and_cells_in_content_controls_are_read(read):
+    cell = f"<w:tc><w:p>{RUN}</w:p></w:tc>"
+    row = f"<w:tr>{cell.format('a')}<w:sdt><w:sdtContent>{cell.format('b')}</w:sdtContent></w:sdt></w:tr>"
+    xml = f"<w:tbl><w:tblPr/><w:tblGrid/>{row}<w:sdt><w:sdtContent>{row}</w:sdtContent></w:sdt></w:tbl>"
+    assert kinds(read("a.docx", _docx(xml))) == [("table", "a | b\na | b")]
+
+
+def test_a_docx_table_inside_a_table_is_read(read):
+    document = Document()
+    outer = document.add_table(1, 2)
+    outer.cell(0, 0).text = "Hours"
+    inner = outer.cell(0, 1).add_table(2, 2)
+    for number, text in enumerate(["Day", "Time", "Monday", "nine"]):
+        inner.cell(number // 2, number % 2).text = text
+    buffer = io.BytesIO()
+    document.save(buffer)
+    assert kinds(read("a.docx", buffer.getvalue())) == [("paragraph", "Hours"), ("table", "Day | Time\nMonday | nine")]
+
+
 def test_an_encrypted_docx_is_told_apart(read):
     with pytest.raises(DocumentError, match="encrypted, or an old"):
         read("a.docx", b"\xd0\xcf\x11\xe0" + b"\0" * 600)
@@ -175,7 +290,7 @@ def test_an_empty_document_is_told_as_such(read, name, data):
 def test_a_document_without_text_is_told_as_such(read):
     empty = io.BytesIO()
     Document().save(empty)
-    for name, data in (("a.docx", empty.getvalue()), ("a.html", b"<p></p>"), ("a.md", b"# Only a heading")):
+    for name, data in (("a.docx", empty.getvalue()), ("a.html", b"<p></p>"), ("a.md", b"# ")):
         with pytest.raises(DocumentError, match="no text"):
             read(name, data)
 
@@ -190,6 +305,16 @@ def test_a_document_over_the_limits_is_refused(read):
         read("a.txt", b"x" * (11 * MIB))
     with pytest.raises(DocumentError, match="100,000 characters"):
         read("a.txt", b"word " * 40_000)
+
+
+def _docx(xml):
+    document = Document()
+    body = parse_xml(f"<w:body {nsdecls('w')}>{xml}</w:body>")
+    for element in list(body):
+        document.element.body.sectPr.addprevious(element)
+    buffer = io.BytesIO()
+    document.save(buffer)
+    return buffer.getvalue()
 
 
 def _pdf(password=None):

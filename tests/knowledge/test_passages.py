@@ -28,6 +28,12 @@ def test_a_heading_with_nothing_under_it_is_not_lost():
     assert [item.text for item in passages(Block("paragraph", "x"), Block("heading", "Last", 2))] == ["x", "Last"]
 
 
+def test_a_document_that_is_only_its_title_has_it_as_its_text():
+    (found,) = passages(Block("heading", "T", 1, page=1))
+    assert (found.heading, found.page, found.text) == ("", 1, "T")
+    assert passages() == []
+
+
 def test_passages_hold_as_many_whole_paragraphs_as_fit():
     paragraph = Block("paragraph", " ".join(["word"] * 15))
     assert [count_words(item.text) for item in passages(*[paragraph] * 5)] == [30, 30, 15]

@@ -45,7 +45,7 @@ def extract(path: Path, name: str, max_bytes: int, max_chars: int) -> Extracted:
     except Exception as error:  # parsers raise whatever a damaged file leads them to
         short = " ".join(str(error).split())[:200] or type(error).__name__
         raise DocumentError(f"it is damaged, or not a {suffix[1:]} file: {short}") from error
-    if not any(block.kind != "heading" for block in extracted.blocks):
+    if not extracted.blocks:
         raise DocumentError("it holds no text")
     if sum(len(block.text) for block in extracted.blocks) > max_chars:
         raise DocumentError(f"it holds more than {max_chars:,} characters; cut it into parts")

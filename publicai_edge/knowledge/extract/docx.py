@@ -1,4 +1,7 @@
-"""Word documents (OOXML), through python-docx."""
+"""Word documents (OOXML), through python-docx.
+
+Invariant: the text is that of the document with all its tracked changes accepted.
+"""
 
 import io
 import re
@@ -10,6 +13,9 @@ from publicai_edge.knowledge.blocks import Block, Extracted, block, first_headin
 
 _OLE = b"\xd0\xcf\x11\xe0"
 _MAX_UNPACKED_BYTES = 300 << 20
+_DROPPED = ("w:del", "w:moveFrom")
+# What stands around text without being text; python-docx passes over all that is in them.
+_WRAPPERS = ("w:sdt", "w:ins", "w:moveTo", "w:hyperlink", "w:smartTag", "w:customXml", "w:fldSimple", "w:dir", "w:bdo")
 _HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
 
 
@@ -21,6 +27,7 @@ def extract(data: bytes, name: str) -> Extracted:
         raise DocumentError("it is encrypted, or an old .doc; save it as .docx without a password")
     _check_zip(data)
     document = Document(io.BytesIO(data))
+    _unwrap(document.element.body)
     blocks = _merged([item for content in document.iter_inner_content() for item in _blocks(content)])
     title = one_line(document.core_properties.title or "")
     return Extracted(title or first_heading(blocks), tuple(blocks))
@@ -36,10 +43,25 @@ def _check_zip(data: bytes) -> None:
         raise DocumentError(f"it unpacks to {size / 1e6:,.0f} MB, more than a document holds")
 
 
+def _unwrap(body: Any) -> None:
+    """Drop what is tracked as deleted, and put what is inside wrappers in the wrappers' place."""
+    from docx.oxml.ns import qn
+
+    for element in list(body.iter(*map(qn, _DROPPED))):
+        element.getparent().remove(element)
+    for element in list(body.iter(*map(qn, _WRAPPERS))):
+        for holder in element.findall(qn("w:sdtContent")) if element.tag == qn("w:sdt") else [element]:
+            for child in list(holder):
+                element.addprevious(child)
+        element.getparent().remove(element)
+
+
 def _blocks(content: Any) -> list[Block]:
     from docx.table import Table
 
     if isinstance(content, Table):
+        if content._tbl.xpath(".//w:tbl"):
+            return _layout(content)
         return table([_cells(row) for row in content.rows], has_header=True)
     style = (content.style.name or "") if content.style is not None else ""
     if style == "Title":
@@ -51,6 +73,14 @@ def _blocks(content: Any) -> list[Block]:
     if (numbered or style.startswith("List")) and content.text.strip():
         return block("list", "- " + one_line(content.text))
     return block("paragraph", content.text)
+
+
+def _layout(content: Any) -> list[Block]:
+    """Return the blocks in the cells of a table that holds tables: it only lays out the page."""
+    from docx.table import _Cell
+
+    cells = (_Cell(tc, content) for row in content._tbl.tr_lst for tc in row.tc_lst)
+    return [item for cell in cells for inner in cell.iter_inner_content() for item in _blocks(inner)]
 
 
 def _cells(row: Any) -> list[str]:

@@ -13,7 +13,8 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _META = re.compile(rb"""<meta[^>]{0,99}?charset\s*=\s*["']?\s*([A-Za-z0-9_-]{2,40})""", re.IGNORECASE)
-_NULS_ALLOWED = 0.02
+_CONTROL = re.compile(r"[\x00-\x07\x0e-\x19\x1c-\x1f\x7f]")  # less those that old text files end or format with
+_CONTROLS_ALLOWED = 0.02
 
 
 def decode(data: bytes, declared: str | None = None) -> tuple[str, tuple[str, ...]]:
@@ -25,11 +26,18 @@ def decode(data: bytes, declared: str | None = None) -> tuple[str, tuple[str, ..
     Raises:
         DocumentError: the bytes are no text.
     """
+    text, warnings = _decode(data, declared)
+    if "\0" in text:
+        raise DocumentError("it is not text (it has zero bytes)")
+    if len(_CONTROL.findall(text)) > len(text) * _CONTROLS_ALLOWED:
+        raise DocumentError("it is not text (it has many control characters)")
+    return text, warnings
+
+
+def _decode(data: bytes, declared: str | None) -> tuple[str, tuple[str, ...]]:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return data[len(mark) :].decode(encoding, "replace"), ()
-    if data.count(0) > len(data) * _NULS_ALLOWED:
-        raise DocumentError("it is not text (many zero bytes)")
     try:
         return data.decode("utf-8"), ()
     except UnicodeDecodeError:

@@ -9,9 +9,10 @@ from publicai_edge.knowledge.extract.encoding import charset_in_html, decode
 # fmt: off
 _SKIPPED = frozenset({
     "head", "script", "style", "template", "noscript", "nav", "svg", "math", "iframe", "object",
-    "embed", "audio", "video", "canvas", "select", "button", "textarea", "datalist", "dialog",
+    "embed", "audio", "video", "canvas", "select", "textarea", "datalist", "dialog",
 })
 # fmt: on
+_LISTS = frozenset({"ul", "ol"})
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 # fmt: off
 _BLOCKS = frozenset({
@@ -77,7 +78,7 @@ def _walk(element: Any) -> list[Block]:
                 settle()
                 blocks += _walk(child)  # an inline element around blocks
             else:
-                loose.append(_visible_text(child))
+                loose.append(_inline_text(child, tag))
         loose.append(child.tail or "")
     settle()
     return blocks
@@ -88,9 +89,8 @@ def _block_element(element: Any, tag: str) -> list[Block]:
         return []
     if tag in _HEADINGS:
         return block("heading", _visible_text(element), level=_HEADINGS[tag])
-    if tag in {"ul", "ol"}:
-        items = [one_line(_visible_text(item)) for item in element.iter("li") if not _is_hidden(item, "li")]
-        return block("list", "\n".join(f"- {item}" for item in items if item))
+    if tag in _LISTS and any(True for _ in element.iterdescendants("li")):
+        return block("list", "\n".join(f"- {item}" for item in _items(element)))
     if tag == "table" and not any(True for _ in element.iterdescendants("table")):
         rows = [[_visible_text(cell) for cell in row.iter("td", "th")] for row in element.iter("tr")]
         has_header = any(True for row in list(element.iter("tr"))[:1] for _ in row.iter("th"))
@@ -103,14 +103,21 @@ def _is_hidden(element: Any, tag: str) -> bool:
     style = (element.get("style") or "").replace(" ", "").lower()
     return (
         tag in _SKIPPED
-        or element.get("hidden") is not None
+        or element.get("hidden", "until-found").lower() != "until-found"  # a folded answer is found by a search
+        or (tag == "button" and (element.get("type") or "").lower() in {"submit", "reset"})
         or element.get("aria-hidden") == "true"
         or "display:none" in style
     )
 
 
-def _visible_text(element: Any) -> str:
-    """Return an element's own text; nested lists are items of their own, so they are left out here."""
+def _items(element: Any) -> list[str]:
+    """Return the items of a list and of the lists in it."""
+    items = (one_line(_visible_text(item, lists=False)) for item in element.iter("li") if not _is_hidden(item, "li"))
+    return [item for item in items if item]
+
+
+def _visible_text(element: Any, *, lists: bool = True) -> str:
+    """Return an element's text; without ``lists`` where those inside it are told apart from it."""
     out = [element.text or ""]
     for child in element:
         tag = child.tag if isinstance(child.tag, str) else ""
@@ -118,8 +125,15 @@ def _visible_text(element: Any) -> str:
             out.append(child.get("alt") or "")
         elif tag == "br":
             out.append(" ")
-        elif tag and tag not in {"ul", "ol"} and not _is_hidden(child, tag):
-            spaced = tag in _BLOCKS
-            out.append(f" {_visible_text(child)} " if spaced else _visible_text(child))
+        elif tag and not _is_hidden(child, tag) and (lists or tag not in _LISTS):
+            out.append(_inline_text(child, tag, lists=lists))
         out.append(child.tail or "")
     return "".join(out)
+
+
+def _inline_text(element: Any, tag: str, *, lists: bool = True) -> str:
+    """Return the text of an element as a part of a line, apart from its neighbours where a page shows it so."""
+    if tag in _LISTS and (items := _items(element)):
+        return f" {'; '.join(items)} "
+    text = _visible_text(element, lists=lists)
+    return f" {text} " if tag in _BLOCKS or tag in _HEADINGS or tag == "button" else text
