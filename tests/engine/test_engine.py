@@ -70,7 +70,7 @@ async def collect(engine: WorkerEngine, what: ChatRequest) -> tuple[str, Started
 def use(settings: EngineConfig, body: Callable[[WorkerEngine], Awaitable[None]]) -> None:
     async def main() -> None:
         async with running(settings) as engine:
-            await asyncio.wait_for(body(engine), 60)
+            await asyncio.wait_for(body(engine), 240)
 
     asyncio.run(main())
 
