@@ -16,8 +16,8 @@ from publicai_edge.errors import EngineError, ModelError
 
 _LOG_LINES = 60
 # OpenMP threads wait by spinning. With another program on the same cores that turns into a collapse: on two cores with
-# one kept busy, SmolLM2-135M decoded 9 tokens a second with the default, and 45 when threads spin briefly, then sleep;
-# alone, 141 to 155 and 140 to 150.
+# one kept busy, SmolLM2-135M decoded 13, 9 and 67 tokens a second in three runs with the default, and 42, 46 and 46 when
+# threads spin briefly, then sleep; alone, on a quiet machine, 141, 146, 155 and 150, 140, 149.
 _SPIN = ("GOMP_SPINCOUNT", "500")
 _log_tail: deque[str] = deque(maxlen=_LOG_LINES)
 _log_callback: Any = None
