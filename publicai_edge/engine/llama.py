@@ -15,9 +15,9 @@ from typing import Any
 from publicai_edge.errors import EngineError, ModelError
 
 _LOG_LINES = 60
-# OpenMP threads wait by spinning. With another program on the same cores that turns into a collapse: on two cores with
-# one kept busy, SmolLM2-135M decoded 13, 9 and 67 tokens a second in three runs with the default, and 42, 46 and 46 when
-# threads spin briefly, then sleep; alone, on a quiet machine, 141, 146, 155 and 150, 140, 149.
+# OpenMP threads wait by spinning. With another program on the same cores that turns into a collapse. SmolLM2-135M
+# on two cores, one kept busy: 13, 9 and 67 tokens a second in three runs with the default; 42, 46 and 46 when
+# threads spin briefly, then sleep. Alone, on a quiet machine: 141, 146, 155 and 150, 140, 149.
 _SPIN = ("GOMP_SPINCOUNT", "500")
 _log_tail: deque[str] = deque(maxlen=_LOG_LINES)
 _log_callback: Any = None
