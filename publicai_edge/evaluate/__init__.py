@@ -1,0 +1,1 @@
+"""Evaluation: what quantization cost, in every language, against the unquantized model."""
