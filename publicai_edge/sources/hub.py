@@ -1,4 +1,7 @@
-"""``hf:``: files of a repository on the Hugging Face hub, or on a server of its shape (``HF_ENDPOINT``).
+"""``hf:``: files of a model or data set on the Hugging Face hub, or on a server of its shape (``HF_ENDPOINT``).
+
+As in the hub's own addresses, a model is ``ORGANISATION/NAME`` and a data set ``datasets/ORGANISATION/NAME``: the hub
+keeps that word for itself (https://huggingface.co/datasets), so no organisation can be called so.
 
 The hub's library resolves the revision, lists the files with their digests, knows the token and reads its own
 cache. The bytes come through this project's downloader: from version 1.18 on the library no longer continues
@@ -23,13 +26,16 @@ from publicai_edge.sources.intake import Intake, refuse_name
 from publicai_edge.sources.request import Job
 from publicai_edge.sources.wanted import Hashes, Wanted
 
-FORM = "hf:ORGANISATION/REPOSITORY[/PATH/FILE or /FOLDER/]"
+FORM = "hf:ORGANISATION/REPOSITORY[/PATH/FILE or /FOLDER/] (hf:datasets/… for a data set)"
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
 
 
 @dataclass(frozen=True)
 class HubSource:
-    """A repository and a path in it; an empty path or one that ends with ``/`` is a folder."""
+    """A repository and a path in it; an empty path or one that ends with ``/`` is a folder.
+
+    ``repository`` is written as in the hub's addresses: a data set's begins with ``datasets/``.
+    """
 
     repository: str
     path: str
@@ -38,6 +44,11 @@ class HubSource:
     def folder(self) -> bool:
         """Whether more than a single file is asked for."""
         return listing.wants_folder(self.path)
+
+    @property
+    def named(self) -> str:
+        """What messages call the repository."""
+        return hub_api.named(self.repository)
 
 
 @dataclass(frozen=True)
@@ -52,13 +63,15 @@ class _File:
 
 
 def parse(source: str) -> HubSource:
-    """Read ``hf:ORGANISATION/REPOSITORY/PATH``.
+    """Read ``hf:[datasets/]ORGANISATION/REPOSITORY/PATH``.
 
     Raises:
         RecipeError: it is not of that form.
         ModelError: its name is a pickle's.
     """
-    organisation, _, rest = source.removeprefix("hf:").partition("/")
+    address = source.removeprefix("hf:")
+    kind = hub_api.DATASETS if address.startswith(hub_api.DATASETS) else ""
+    organisation, _, rest = address.removeprefix(kind).partition("/")
     repository, _, inner = rest.partition("/")
     if not _is_name(organisation) or not _is_name(repository):
         raise RecipeError(
@@ -67,7 +80,7 @@ def parse(source: str) -> HubSource:
         )
     path = listing.check_path(inner, source)
     refuse_name(source, path)
-    return HubSource(f"{organisation}/{repository}", path)
+    return HubSource(f"{kind}{organisation}/{repository}", path)
 
 
 def _is_name(part: str) -> bool:
@@ -118,7 +131,7 @@ def _pinned(source: HubSource, pin: Pin | None) -> list[_File]:
 
 def _resolved(source: HubSource, job: Job, api: hub_api.HubApi) -> list[_File]:
     commit, listed = api.resolve(job.request.revision)
-    names = listing.choose(listed, source.path, f"{source.repository} at {commit[:12]}", job.request.only)
+    names = listing.choose(listed, source.path, f"{source.named} at {commit[:12]}", job.request.only)
     if not source.folder and job.request.sha256:
         _check_early(source, job.request.sha256, listed[source.path])
     return [_File(source.repository, commit, key, name, listed[name]) for key, name in names.items()]
@@ -128,7 +141,7 @@ def _check_early(source: HubSource, wanted: str, listed: Wanted) -> None:
     """Refuse a file whose digest, as the hub lists it, is not the recipe's, before gigabytes of it arrive."""
     if listed.sha256 and listed.sha256 != wanted:
         raise IntegrityError(
-            f"{source.path} of {source.repository} is not what was asked for: expected sha256 {wanted}, and "
+            f"{source.path} of {source.named} is not what was asked for: expected sha256 {wanted}, and "
             f"the hub lists {listed.sha256}.",
             hint="Compare with what its publisher states; if the new one is meant, update sha256 in the recipe.",
             file=source.path,

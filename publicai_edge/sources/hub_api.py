@@ -13,6 +13,8 @@ from publicai_edge.sources.retry import RETRIED, Patience, retry_after
 from publicai_edge.sources.wanted import Wanted
 
 _T = TypeVar("_T")
+DATASETS = "datasets/"
+"""What a data set's address has before its name."""
 _API_TIMEOUT = 30.0
 
 
@@ -30,6 +32,7 @@ class HubApi:
             ) from error
 
         self.repository = repository
+        self._id, self._type = _id_and_type(repository)
         self._patience = patience
         self._hub = huggingface_hub.HfApi(endpoint=endpoint)
         self.endpoint: str = self._hub.endpoint
@@ -39,7 +42,7 @@ class HubApi:
         """Return the address of a file at a commit."""
         import huggingface_hub
 
-        return huggingface_hub.hf_hub_url(self.repository, name, revision=commit, endpoint=self.endpoint)
+        return huggingface_hub.hf_hub_url(self._id, name, repo_type=self._type, revision=commit, endpoint=self.endpoint)
 
     def resolve(self, revision: str | None) -> tuple[str, dict[str, Wanted]]:
         """Return the commit that a revision (default: ``main``) means now, and its files with size and digest.
@@ -48,11 +51,13 @@ class HubApi:
             PublicAIError: see :meth:`explain`; :class:`OfflineError` when the hub cannot be reached.
         """
         info = self._ask(
-            lambda: self._hub.model_info(self.repository, revision=revision, files_metadata=True, timeout=_API_TIMEOUT),
+            lambda: self._hub.repo_info(
+                self._id, repo_type=self._type, revision=revision, files_metadata=True, timeout=_API_TIMEOUT
+            ),
             revision,
         )
         if not info.sha:
-            raise SourceError(f"{self.endpoint} did not say which commit {self.repository} is at.")
+            raise SourceError(f"{self.endpoint} did not say which commit {named(self.repository)} is at.")
         return info.sha, {item.rfilename: _wanted(item) for item in info.siblings or ()}
 
     def _ask(self, call: Callable[[], _T], revision: str | None) -> _T:
@@ -83,18 +88,18 @@ class HubApi:
         return self._explained(status, headers, url, None)
 
     def _explained(self, status: int, headers: Mapping[str, str], url: str, revision: str | None) -> PublicAIError:
-        code, repository = headers.get("X-Error-Code"), self.repository
+        code, repository, name = headers.get("X-Error-Code"), self.repository, named(self.repository)
         page = f"{self.endpoint}/{repository}"
         login = "Log in with `hf auth login`, or set HF_TOKEN to a token that may read it"
         if code == "GatedRepo":
             return AccessError(
-                f"{repository} is gated: its publisher wants its licence accepted before anyone may download it.",
+                f"{name} is gated: its publisher wants its licence accepted before anyone may download it.",
                 hint=f"Accept the licence at {page} with your account. {login}, then run the same command again.",
                 repository=repository,
             )
         if code == "RevisionNotFound":
             return NotFoundError(
-                f"{repository} has no revision {revision or 'of the commit that is pinned'!r}.",
+                f"{name} has no revision {revision or 'of the commit that is pinned'!r}.",
                 hint=f"Branches, tags and commits are listed at {page}/commits.",
                 repository=repository,
             )
@@ -105,14 +110,14 @@ class HubApi:
         if status == 401 or (status == 403 and code != "RepoNotFound"):  # noqa: PLR2004 - HTTP statuses
             # The hub answers 401 for what does not exist as well as for what is private, so as not to tell.
             return AccessError(
-                f"{repository} is private, or does not exist, or the token may not read it (HTTP {status}).",
+                f"{name} is private, or does not exist, or the token may not read it (HTTP {status}).",
                 hint=f"Check the name at {page}. {login}, then run the same command again.",
                 repository=repository,
                 status=status,
             )
         if code == "RepoNotFound" or status == 404:  # noqa: PLR2004
             return NotFoundError(
-                f"There is no repository {repository} at {self.endpoint}.",
+                f"There is no repository {name} at {self.endpoint}.",
                 hint=f"Check the name. If it is private: {login[0].lower()}{login[1:]}.",
                 repository=repository,
             )
@@ -134,12 +139,24 @@ class HubApi:
                 "certificate authority's file.",
             )
         return OfflineError(
-            f"{self.repository} is not in the cache, and {self.endpoint} cannot be reached.",
+            f"{named(self.repository)} is not in the cache, and {self.endpoint} cannot be reached.",
             hint="Connect to the network (HTTPS_PROXY names a proxy, HF_ENDPOINT a mirror) and run the same "
             "command "
             "again.",
             repository=self.repository,
         )
+
+
+def named(repository: str) -> str:
+    """Return how a message calls a repository: a model by its name alone, a data set as one."""
+    repo_id, repo_type = _id_and_type(repository)
+    return f"{repo_id} (data set)" if repo_type == "dataset" else repo_id
+
+
+def _id_and_type(repository: str) -> tuple[str, str]:
+    """Return what the library calls ``repo_id`` and ``repo_type``."""
+    repo_id = repository.removeprefix(DATASETS)
+    return repo_id, "model" if repo_id == repository else "dataset"
 
 
 def cached_file(repository: str, name: str, revision: str) -> Path | None:
@@ -149,7 +166,8 @@ def cached_file(repository: str, name: str, revision: str) -> Path | None:
     except ModuleNotFoundError:
         return None  # no library, no cache of its own
 
-    place = huggingface_hub.try_to_load_from_cache(repository, name, revision=revision)
+    repo_id, repo_type = _id_and_type(repository)
+    place = huggingface_hub.try_to_load_from_cache(repo_id, name, revision=revision, repo_type=repo_type)
     return Path(place) if isinstance(place, str) else None
 
 

@@ -1,9 +1,10 @@
 """A local HTTP server of the Hugging Face hub's shape, that can fail in every way a test asks for.
 
-Repositories answer ``/api/models/…`` and ``/…/resolve/…`` with the hub's headers; files in LFS redirect to
-another host name (``localhost`` for ``127.0.0.1``), as the hub redirects to its CDN. ``static`` serves plain
-files, for the schemes that are not the hub's. Every request is kept in ``log``. Faults and questions name
-requests by a part of their path, or by its end (``.whl$``).
+Repositories answer ``/api/models/…`` and ``/…/resolve/…`` with the hub's headers, and data sets, whose names begin
+with ``datasets/``, ``/api/datasets/…`` and ``/datasets/…/resolve/…``; files in LFS redirect to another host name
+(``localhost`` for ``127.0.0.1``), as the hub redirects to its CDN. ``static`` serves plain files, for the schemes that
+are not the hub's. Every request is kept in ``log``. Faults and questions name requests by a part of their path, or by
+its end (``.whl$``).
 """
 
 # ruff: noqa: PLR0911, RET503 - each refusal ends the answer, and a handler returns nothing
@@ -198,6 +199,8 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 return self._content(path, data, f'"{hashlib.sha256(data).hexdigest()}"', kind, body=body)
             if path.startswith("/cdn/"):
                 return self._cdn(path, body=body)
+            if path.startswith("/api/datasets/"):
+                return self._api(path.removeprefix("/api/"))
             if path.startswith("/api/models/"):
                 return self._api(path.removeprefix("/api/models/"))
             return self._resolve(path, body=body)
@@ -209,7 +212,7 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 self._status(404 if known else 401, {"X-Error-Code": "RepoNotFound"})
                 return True
             if repository.gated and not known:
-                message = f"Access to model {name} is restricted."
+                message = f"Access to {name} is restricted."
                 self._status(403, {"X-Error-Code": "GatedRepo", "X-Error-Message": message})
                 return True
             return False
@@ -223,6 +226,7 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             assert repository is not None
             if revision and revision not in {*repository.refs, repository.commit}:
                 return self._status(404, {"X-Error-Code": "RevisionNotFound"})
+            name = name.removeprefix("datasets/")
             data = {"id": name, "modelId": name, "sha": repository.commit, "private": False, "tags": []}
             siblings = [self._sibling(repository, path) for path in sorted(repository.files)]
             self._json({**data, "siblings": siblings})
@@ -256,8 +260,8 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             self._status(302, {**commit, **linked, "Location": location})
 
         def _cdn(self, path: str, *, body: bool) -> None:
-            organisation, repository, file = path.removeprefix("/cdn/").split("/", 2)
-            data = hub.repositories[f"{organisation}/{repository}"].files[file]
+            name = next(name for name in hub.repositories if path.startswith(f"/cdn/{name}/"))
+            data = hub.repositories[name].files[path.removeprefix(f"/cdn/{name}/")]
             self._content(path, data, f'"{hashlib.sha256(data).hexdigest()}"', {}, body=body)
 
         def _content(self, path: str, data: bytes, etag: str, extra: dict[str, str], *, body: bool) -> None:
