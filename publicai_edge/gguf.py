@@ -174,16 +174,54 @@ class _Reader:
         )
 
 
+@dataclass(frozen=True)
+class Span:
+    """Where one key of the metadata lies: its entry from ``start`` to ``end``, its value from ``value`` on (bytes)."""
+
+    start: int
+    value: int
+    end: int
+    type: int
+
+
 def read(path: Path) -> Header:
     """Read the header of the GGUF file at ``path``.
 
     Raises:
         ModelError: it is not GGUF, is truncated, or claims what cannot be.
     """
+    return _opened(path, {})
+
+
+def spans(path: Path) -> dict[str, Span]:
+    """Return where each key of the metadata lies in the file, in the file's order; raises as :func:`read`."""
+    found: dict[str, Span] = {}
+    _opened(path, found)
+    return found
+
+
+def strings(path: Path, key: str) -> tuple[str, ...]:
+    """Return an array of strings of the metadata, empty when there is no such key; raises as :func:`read`.
+
+    Raises:
+        ModelError: the key holds something else.
+    """
+    span = spans(path).get(key)
+    if span is None:
+        return ()
+    with path.open("rb") as stream:
+        reader = _Reader(stream, span.end, path)
+        reader.at = stream.seek(span.value)
+        if span.type != _ARRAY or reader.unpack("I", key) != _STRING:
+            raise reader.broken(f"{key} is not an array of strings")
+        return tuple(reader.text(key) for _ in range(reader.unpack("Q", key)))
+
+
+def _opened(path: Path, found: dict[str, Span]) -> Header:
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
-            return _read(_Reader(stream, size, path))
+            return _read(_Reader(stream, size, path), found)
     except FileNotFoundError as error:
         raise ModelError(f"There is no model file at {path}.", hint="Check the path.") from error
     except IsADirectoryError as error:
@@ -192,7 +230,7 @@ def read(path: Path) -> Header:
         raise ModelError(f"Cannot read {path}: {error.strerror}.") from error
 
 
-def _read(reader: _Reader) -> Header:
+def _read(reader: _Reader, found: dict[str, Span]) -> Header:
     magic = reader.stream.read(4)
     reader.at = 4
     if magic != MAGIC:
@@ -214,8 +252,12 @@ def _read(reader: _Reader) -> Header:
         raise reader.broken(f"it claims {tensor_count:,} tensors and {key_count:,} keys")
     metadata: dict[str, Any] = {}
     for _ in range(key_count):
+        start = reader.at
         key = reader.text("a key's name", 1 << 16)
-        metadata[key] = _value(reader, reader.unpack("I", f"the type of {key}"), key)
+        code = reader.unpack("I", f"the type of {key}")
+        value = reader.at
+        metadata[key] = _value(reader, code, key)
+        found[key] = Span(start, value, reader.at, code)
     tensors = tuple(_tensor(reader) for _ in range(tensor_count))
     align = metadata.get("general.alignment", 32)
     if not isinstance(align, int) or not 0 < align <= 1 << 20 or align & (align - 1):

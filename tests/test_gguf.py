@@ -3,6 +3,7 @@
 import random
 import struct
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,17 @@ def test_mutated_headers_are_answered_quickly_with_a_typed_error_or_a_header(mod
         with pytest.raises(ModelError):  # the data is cut off, so none can be whole
             read(tmp_path, bytes(data))
         assert time.monotonic() - started < 5
+
+
+def test_places_of_keys_cover_the_metadata_and_strings_are_read_from_them(model: Path) -> None:
+    places = gguf.spans(model)
+    assert places.keys() == gguf.read(model).metadata.keys()
+    ordered = list(places.values())
+    assert ordered[0].start == 24
+    assert all(before.end == after.start for before, after in pairwise(ordered))
+    tokens = gguf.strings(model, "tokenizer.ggml.tokens")
+    assert len(tokens) == 49152
+    assert "<|im_start|>" in tokens
+    assert gguf.strings(model, "nothing.of.the.kind") == ()
+    with pytest.raises(ModelError, match=r"general\.architecture is not an array of strings"):
+        gguf.strings(model, "general.architecture")

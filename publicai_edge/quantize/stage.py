@@ -1,35 +1,24 @@
-"""GGUF to GGUF through ``llama_model_quantize``.
+"""GGUF to GGUF through ``llama_model_quantize``, with or without an importance matrix.
 
 Invariants: the source is never written to; the result appears under its name only when it is whole; a model that is
-already quantized is refused unless the caller says so, because quantizing twice loses more than the type's name tells.
-
-Memory: llama.cpp maps the source and writes each tensor as it goes; ``max_buf_size`` bounds the rows it holds, and the
-pages it has read are given back while it runs (see :func:`_release_pages`), so the peak does not grow with the model.
+already quantized is refused unless the caller says so, because quantizing twice loses more than the type's name tells;
+a weight whose type was named has that type in the result; what a model was calibrated on stays in its metadata.
 """
 
-import ctypes
-import difflib
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from publicai_edge import atomic, child, gguf
-from publicai_edge.errors import ModelError, RecipeError
-from publicai_edge.host import usable_cores
+from publicai_edge import atomic, child, digest, gguf
+from publicai_edge.errors import ModelError
 from publicai_edge.progress import Progress
+from publicai_edge.quantize import imatrix_file, provenance
+from publicai_edge.quantize.imatrix_file import Imatrix
+from publicai_edge.quantize.types import check_tensor_types, check_type, types
 
-KEEP = "keep"
-_PREFIXES = ("LLAMA_FTYPE_MOSTLY_", "LLAMA_FTYPE_ALL_")
-# Types that are no use without an importance matrix, or that only special kernels run.
-_NOT_OFFERED = frozenset(
-    {"IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ1_S", "IQ1_M", "Q2_K_S", "MXFP4_MOE", "NVFP4", "Q1_0", "Q2_0"}
-)
-_BUFFER_BYTES = 64 << 20
-_POLL_SECONDS = 0.05
+_NATIVE = "publicai_edge.quantize.native"
+_LONGEST = 127  # bytes of a text that llama.cpp's quantizer can add
 
 
 @dataclass(frozen=True)
@@ -44,40 +33,16 @@ class Quantized:
     seconds: float
 
 
-def types() -> dict[str, int]:
-    """Return the offered type names and llama.cpp's number for each."""
-    import llama_cpp
-
-    found = {}
-    for attribute in dir(llama_cpp):
-        for prefix in _PREFIXES:
-            if attribute.startswith(prefix):
-                found[attribute.removeprefix(prefix)] = int(getattr(llama_cpp, attribute))
-    return {name: code for name, code in sorted(found.items()) if name not in _NOT_OFFERED}
-
-
-def check_type(name: str) -> str:
-    """Return the type's exact name.
-
-    Raises:
-        RecipeError: llama.cpp has no such type, or it needs what this stage cannot give yet.
-    """
-    offered = types()
-    if name.upper() in offered:
-        return name.upper()
-    if name.upper() in _NOT_OFFERED:
-        raise RecipeError(
-            f"Quantization type {name.upper()!r} needs an importance matrix or special kernels.",
-            hint="Choose a larger type, such as Q3_K_M or Q4_K_M.",
-        )
-    near = difflib.get_close_matches(name.upper(), offered, n=1, cutoff=0.4)
-    raise RecipeError(
-        f"There is no quantization type {name!r}" + (f"; did you mean {near[0]!r}?" if near else "."),
-        hint=f"Known types: {KEEP}, {', '.join(offered)}.",
-    )
-
-
-def quantize(source: Path, target: Path, type_name: str, *, allow_requantize: bool, progress: Progress) -> Quantized:
+def quantize(
+    source: Path,
+    target: Path,
+    type_name: str,
+    *,
+    allow_requantize: bool,
+    progress: Progress,
+    imatrix: Path | None = None,
+    tensor_types: Mapping[str, str] | None = None,
+) -> Quantized:
     """Quantize ``source`` to ``target``.
 
     Args:
@@ -86,13 +51,18 @@ def quantize(source: Path, target: Path, type_name: str, *, allow_requantize: bo
         type_name: a type of :func:`types`.
         allow_requantize: take a source that is already quantized.
         progress: shows how much is written.
+        imatrix: an importance matrix of the same model (llama.cpp's GGUF form, ours or another tool's).
+        tensor_types: types of single weights, such as ``{"blk.0.attn_v.weight": "Q8_0"}``. llama.cpp counts layers
+            without them when it picks the others' types, so name all weights of a kind or none
+            (:func:`publicai_edge.quantize.predict.plan` tells what it would pick).
 
     Raises:
-        RecipeError: unknown type.
-        ModelError: the source is broken, or already quantized and that is not allowed.
+        RecipeError: an unknown type, or one that needs an importance matrix; a weight that is not there.
+        ModelError: the source or the matrix is broken, they do not belong together, or the source is already
+            quantized and that is not allowed.
         HostError: no room for the result.
     """
-    wanted = check_type(type_name)
+    wanted = check_type(type_name, imatrix=imatrix is not None)
     header = gguf.read(source)
     if header.is_quantized and not allow_requantize:
         raise ModelError(
@@ -102,6 +72,8 @@ def quantize(source: Path, target: Path, type_name: str, *, allow_requantize: bo
             "quantize.allow_requantize = true).",
             found=header.quantization,
         )
+    chosen = check_tensor_types(header, tensor_types or {}, imatrix=imatrix is not None)
+    told = Provenance.of(header, imatrix)
     size = source.stat().st_size
     atomic.require_space(target.parent, size, f"Quantizing {source.name}")
     with atomic.host_errors("write", target), atomic.temporary_folder(target.parent) as folder:
@@ -109,12 +81,17 @@ def quantize(source: Path, target: Path, type_name: str, *, allow_requantize: bo
         payload = {
             "source": str(source),
             "target": str(temporary),
-            "type": types()[wanted],
+            "type": types(imatrix=True)[wanted],
             "label": f"Quantizing to {wanted}",
             "allow_requantize": allow_requantize,
+            "imatrix": str(imatrix) if imatrix else None,
+            "describe": told.entries,
+            "tensor_types": chosen,
         }
-        result = child.run(f"{__name__}:_run", payload, what=f"quantize {source}", progress=progress)
+        result = child.run(f"{_NATIVE}:run", payload, what=f"quantize {source}", progress=progress)
+        provenance.fill(temporary, told.documents, told.languages)
         made = gguf.read(temporary)
+        _check_choice(made, chosen)
         atomic.fsync_path(temporary)
         temporary.replace(target)
     return Quantized(
@@ -127,62 +104,66 @@ def quantize(source: Path, target: Path, type_name: str, *, allow_requantize: bo
     )
 
 
-def _run(payload: dict[str, Any], progress: Progress) -> None:
-    """Quantize in this process, a child made for it."""
-    import llama_cpp
+@dataclass(frozen=True)
+class Provenance:
+    """What the result will say of its calibration: ``entries`` are metadata the quantizer adds, placeholders last."""
 
-    from publicai_edge.engine.llama import build_id, load_error
+    documents: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    entries: tuple[tuple[str, Any], ...] = ()
 
-    build_id()  # quiets llama.cpp's log
-    source, target = Path(payload["source"]), Path(payload["target"])
-    params = llama_cpp.llama_model_quantize_default_params()
-    params.nthread = usable_cores()
-    params.ftype = payload["type"]
-    params.allow_requantize = payload["allow_requantize"]
-    params.max_buf_size = _BUFFER_BYTES
-    with (
-        progress.task(payload["label"], total=None, unit="bytes") as task,
-        _watch(source, target, task.advance),
-    ):
-        code = llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params))
-    if code:
-        raise load_error(source, doing="quantize")
+    @staticmethod
+    def of(header: gguf.Header, path: Path | None) -> "Provenance":
+        """Return it for a source and the importance matrix at ``path``, if there is one.
 
+        llama-quantize's own keys are used where it has them; the file is told by its digest, not by its place.
 
-@contextmanager
-def _watch(source: Path, target: Path, advance: Any) -> Iterator[None]:
-    """Report the bytes written and give read pages back, until the work ends."""
-    stop = threading.Event()
-
-    def loop() -> None:
-        seen = 0
-        while not stop.wait(_POLL_SECONDS):
-            _release_pages(source)
-            size = target.stat().st_size if target.exists() else 0
-            advance(max(0, size - seen))
-            seen = max(seen, size)
-
-    thread = threading.Thread(target=loop, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+        Raises:
+            ModelError: the matrix is broken, or does not belong to the model.
+        """
+        if path is None:
+            return Provenance()
+        imatrix = imatrix_file.read(path)
+        _check_same_model(header, path, imatrix)
+        before = gguf.strings(header.path, provenance.DOCUMENTS), gguf.strings(header.path, provenance.LANGUAGES)
+        documents = tuple(sorted({*before[0], *imatrix.documents}))
+        languages = tuple(dict.fromkeys((*before[1], *imatrix.languages)))
+        entries: list[tuple[str, Any]] = [("quantize.imatrix.file", f"sha256:{digest.of_file(path)}")]
+        if imatrix.datasets:
+            name = imatrix.datasets[0].replace("\\", "/").rsplit("/", 1)[-1]
+            entries.append(("quantize.imatrix.dataset", name.encode()[:_LONGEST].decode("utf-8", "ignore")))
+        entries.append(("quantize.imatrix.entries_count", len(imatrix.entries)))
+        if imatrix.chunks:
+            entries.append(("quantize.imatrix.chunks_count", imatrix.chunks))
+        return Provenance(documents, languages, (*entries, *provenance.placeholders(documents, languages)))
 
 
-def _release_pages(source: Path) -> None:
-    """Drop this process's mapped pages of ``source``; the kernel keeps them cached, and maps them again on need.
+def _check_same_model(header: gguf.Header, path: Path, imatrix: Imatrix) -> None:
+    """See that the matrix was collected on a model of this shape."""
+    tensors = {tensor.name: tensor for tensor in header.tensors}
+    known = imatrix.entries.keys() & tensors.keys()
+    hint = f"Collect one on this model: publicai-edge imatrix {header.path} OUT --texts PATH"
+    if not known:
+        raise ModelError(
+            f"The importance matrix {path} knows none of the {len(tensors):,} weights of {header.path}.", hint=hint
+        )
+    for name in sorted(known):
+        columns, *others = tensors[name].dimensions
+        expected = columns * (others[1] if len(others) > 1 else 1)
+        found = imatrix.entries[name].sums.size
+        if found != expected:
+            raise ModelError(
+                f"The importance matrix {path} belongs to another model: {name} has {found:,} columns in it, and "
+                f"{expected:,} in {header.path}.",
+                hint=hint,
+            )
 
-    llama.cpp maps the whole file, so without this the resident size grows to the model's. The mapping is read-only and
-    backed by the file: dropping a page can lose nothing.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    name = str(source.resolve())
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        if line.endswith(name):
-            start, end = (int(part, 16) for part in line.split(" ", 1)[0].split("-"))
-            dont_need = 4
-            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), dont_need)
+
+def _check_choice(made: gguf.Header, chosen: Mapping[str, str]) -> None:
+    types_made = {tensor.name: tensor.type for tensor in made.tensors}
+    for name, wanted in chosen.items():
+        if types_made[name] != wanted:
+            raise ModelError(
+                f"llama.cpp left {name} as {types_made[name]}, and would not make it {wanted}.",
+                hint="It quantizes no norms, biases and small weights: leave that weight out of the tensor types.",
+            )
