@@ -56,7 +56,8 @@ def main() -> int:
 
 def seeded_cache(work: Path) -> Path:
     """Return a new cache that holds the downloads and nothing made from them."""
-    from publicai_edge.pipeline.build import Options, pull
+    from publicai_edge.pipeline.build import pull
+    from publicai_edge.pipeline.options import Options
     from publicai_edge.progress import Silent
     from publicai_edge.store import Store, default_root
 
@@ -99,7 +100,8 @@ def counted_hashing() -> Iterator[list[int]]:
 
 def building(work: Path, cache: Path) -> list[Row]:
     """Build from scratch: seconds, peak memory of each stage, and how often each byte was hashed."""
-    from publicai_edge.pipeline.build import Options, build
+    from publicai_edge.pipeline.build import build
+    from publicai_edge.pipeline.options import Options
     from publicai_edge.progress import Silent
     from publicai_edge.store import Store
 
@@ -229,7 +231,8 @@ def ask(address: str, question: str) -> tuple[float, float]:
 
 def memory(work: Path, cache: Path) -> list[Row]:
     """Measure peak memory of quantizing, and of downloading and hashing a file far larger than it."""
-    from publicai_edge.pipeline.build import Options, pull
+    from publicai_edge.pipeline.build import pull
+    from publicai_edge.pipeline.options import Options
     from publicai_edge.progress import Silent
     from publicai_edge.quantize import quantize
     from publicai_edge.store import Store

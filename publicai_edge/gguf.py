@@ -26,6 +26,9 @@ _MAX_DIMENSIONS = 4
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 
+CALIBRATION_DOCUMENTS = "publicai_edge.calibration.documents"
+"""Metadata key, an array of SHA-256: the texts that a model's importance matrix was collected on."""
+
 # ggml type → (name, weights in a block, bytes in a block)
 TENSOR_TYPES: dict[int, tuple[str, int, int]] = {
     0: ("F32", 1, 4),

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from publicai_edge.artifact import FileSet
-from publicai_edge.pipeline.build import Built, Options, build
-from publicai_edge.pipeline.stages import EMBEDDING_FILES
+from publicai_edge.pipeline.build import Built, build
+from publicai_edge.pipeline.fetching import EMBEDDING_FILES
+from publicai_edge.pipeline.options import Options
 from publicai_edge.progress import Silent
+from publicai_edge.quantize import quantize
 from publicai_edge.recipe import load, lock
 from publicai_edge.recipe.lock import Pin
 from publicai_edge.sources import Fetcher, Request
@@ -59,6 +61,14 @@ def pins() -> dict[str, Pin]:
 def model(pins: dict[str, Pin]) -> Path:
     """SmolLM2-135M-Instruct, Q4_1; read only."""
     return downloads().path(pins["model"].files.only())
+
+
+@pytest.fixture(scope="session")
+def f16(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2 written out in 16 bits, as no registry carries it; read only. Its weights lie on Q4_1's grid."""
+    target = tmp_path_factory.mktemp("f16") / "model.gguf"
+    quantize(model, target, "F16", allow_requantize=True, progress=Silent())
+    return target
 
 
 @pytest.fixture(scope="session")

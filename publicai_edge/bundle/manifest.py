@@ -32,6 +32,14 @@ class StewardInfo(_Part):
     ask_a_person: Words
 
 
+class LossInfo(_Part):
+    """What quantization cost, measured at build: mean KL divergence to the unquantized model, nats per token."""
+
+    by_language: dict[str, float]
+    allowed: dict[str, float]
+    report: RelativePath
+
+
 class ModelInfo(_Part):
     """The language model: where it came from, under which licence, and its file here."""
 
@@ -44,6 +52,7 @@ class ModelInfo(_Part):
     file: RelativePath
     sha256: Sha256
     size: int
+    loss: LossInfo | None = None
 
 
 class EmbeddingInfo(_Part):

@@ -9,7 +9,8 @@ from publicai_edge.cli import options
 
 if TYPE_CHECKING:
     from publicai_edge.cli.console import Console
-    from publicai_edge.pipeline.build import Built, Options
+    from publicai_edge.pipeline.build import Built
+    from publicai_edge.pipeline.options import Options
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder the bundle is put into.")]
 Zip = Annotated[bool, typer.Option("--zip", help="Also write the bundle as a .zip beside it.")]
@@ -34,7 +35,7 @@ def build(
 
     Example:  publicai-edge build recipes/demo.toml -o dist
     """
-    from publicai_edge.pipeline.build import Options
+    from publicai_edge.pipeline.options import Options
     from publicai_edge.store import Store, default_root
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)

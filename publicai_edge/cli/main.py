@@ -4,7 +4,20 @@ from typing import Annotated
 
 import typer
 
-from publicai_edge.cli import ask, build, convert, doctor, pack, pull, quantize, recipe, serve, verify
+from publicai_edge.cli import (
+    ask,
+    build,
+    convert,
+    doctor,
+    evaluate,
+    imatrix,
+    pack,
+    pull,
+    quantize,
+    recipe,
+    serve,
+    verify,
+)
 from publicai_edge.cli.failure import Group
 
 app = typer.Typer(
@@ -45,7 +58,9 @@ OPERATOR = "Operator: use a bundle"
 app.command("build", rich_help_panel=STEWARD)(build.build)
 app.command("pull", rich_help_panel=STEWARD)(pull.pull)
 app.command("convert", rich_help_panel=STEWARD)(convert.convert)
+app.command("imatrix", rich_help_panel=STEWARD)(imatrix.imatrix)
 app.command("quantize", rich_help_panel=STEWARD)(quantize.quantize)
+app.command("evaluate", rich_help_panel=STEWARD)(evaluate.evaluate)
 app.command("pack", rich_help_panel=STEWARD)(pack.pack)
 app.add_typer(recipe.app, name="recipe", rich_help_panel=STEWARD)
 app.command("verify", rich_help_panel=OPERATOR)(verify.verify)

@@ -31,7 +31,7 @@ def pack(
 
     Example:  publicai-edge pack recipes/demo.toml --model my-model.Q8_0.gguf
     """
-    from publicai_edge.pipeline.build import Options
+    from publicai_edge.pipeline.options import Options
     from publicai_edge.store import Store, default_root
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)

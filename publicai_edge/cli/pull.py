@@ -33,8 +33,8 @@ def pull(
 
     Example:  publicai-edge pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF/qwen2.5-0.5b-instruct-q4_0.gguf -o models
     """
-    from publicai_edge.pipeline.build import Options
     from publicai_edge.pipeline.build import pull as pull_recipe
+    from publicai_edge.pipeline.options import Options
     from publicai_edge.sources import Fetcher, Request
     from publicai_edge.store import Store, default_root
 

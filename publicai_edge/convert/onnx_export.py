@@ -1,9 +1,7 @@
 """The child's side of an embedding model's conversion: torch in, ONNX out, and the comparison of the two."""
 
 import importlib.metadata
-import os
 import shutil
-import warnings
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -13,6 +11,7 @@ from publicai_edge import atomic, digest
 from publicai_edge.convert import source_folder
 from publicai_edge.convert.check_texts import CHECK_TEXTS
 from publicai_edge.convert.embedding import REPORT_FILE, ConversionReport, EmbeddingSettings
+from publicai_edge.convert.transformers_child import check_tokenizer, short, stay_offline
 from publicai_edge.engine.embedder import (
     CONFIG_FILE,
     MODEL_FILE,
@@ -31,14 +30,14 @@ _DISTRIBUTIONS = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "o
 
 def run(source: Path, out: Path, settings: EmbeddingSettings, progress: Progress) -> ConversionReport:
     """Convert ``source`` into ``out``; see :func:`publicai_edge.convert.embedding.convert_embedding`."""
-    _stay_offline()
+    stay_offline()
     with (
         atomic.host_errors("write the converted model to", out),
         atomic.temporary_folder(out.parent) as scratch,
         progress.task("Converting the search model to ONNX", total=_STEPS) as task,
     ):
         model, tokenizer = _load(source)
-        _check_tokenizer(source / TOKENIZER_FILE, tokenizer, settings.max_tokens)
+        check_tokenizer(source / TOKENIZER_FILE, tokenizer, settings.max_tokens)
         reference = _encode_original(model, tokenizer, settings)
         task.advance(1)
         _export(model, scratch / "export", source)
@@ -55,19 +54,6 @@ def run(source: Path, out: Path, settings: EmbeddingSettings, progress: Progress
     return report
 
 
-def _stay_offline() -> None:
-    """Keep the libraries off the network and quiet; must come before their import."""
-    os.environ.update(
-        HF_HUB_OFFLINE="1",
-        TRANSFORMERS_OFFLINE="1",
-        HF_HUB_DISABLE_TELEMETRY="1",
-        HF_HUB_DISABLE_PROGRESS_BARS="1",
-        TOKENIZERS_PARALLELISM="false",
-        TRANSFORMERS_VERBOSITY="error",
-    )
-    warnings.simplefilter("ignore")  # tracer warnings about constants; the comparison below is what counts
-
-
 def _load(source: Path) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
 
@@ -79,7 +65,7 @@ def _load(source: Path) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, **options)
     except Exception as error:  # transformers raises what its many parts raise
         raise ModelError(
-            f"transformers cannot load {source}: {_short(error)}",
+            f"transformers cannot load {source}: {short(error)}",
             hint="Use a model that transformers 4.57 knows without code from its repository, such as a BERT, "
             "XLM-RoBERTa or MPNet model; if it is one, fetch it again.",
         ) from error
@@ -90,26 +76,6 @@ def _load(source: Path) -> tuple[Any, Any]:
             hint="Fetch the model again; if that does not help, its config.json belongs to another model.",
         )
     return model.eval(), tokenizer
-
-
-def _check_tokenizer(path: Path, original: Any, max_tokens: int) -> None:
-    """Compare ``tokenizer.json``, all that the kiosk has, with what transformers makes of the folder."""
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises plain Exception
-        raise ModelError(f"{path} is not a tokenizer: {_short(error)}", hint="Fetch the model again.") from error
-    tokenizer.enable_truncation(max_tokens)
-    tokenizer.no_padding()
-    for text in CHECK_TEXTS:
-        ours = tokenizer.encode(text).ids
-        theirs = original(text, truncation=True, max_length=max_tokens)["input_ids"]
-        if ours != theirs:
-            raise ModelError(
-                f"{path} splits {text[:40]!r} into other tokens than the model's own tokenizer does.",
-                hint="Save it anew: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER).",
-            )
 
 
 def _encode_original(model: Any, tokenizer: Any, settings: EmbeddingSettings) -> Vectors:
@@ -146,7 +112,7 @@ def _export(model: Any, folder: Path, source: Path) -> None:
     except Exception as error:  # optimum and torch raise ValueError, KeyError, RuntimeError and their own
         kind = getattr(model.config, "model_type", "unknown")
         raise ModelError(
-            f"optimum cannot export {source} (architecture {kind!r}) to ONNX: {_short(error)}",
+            f"optimum cannot export {source} (architecture {kind!r}) to ONNX: {short(error)}",
             hint="Use an architecture that optimum exports for feature extraction, such as BERT.",
         ) from error
 
@@ -233,8 +199,3 @@ def _report(source: Path, ready: Path, settings: EmbeddingSettings, reference: V
         quantization=settings.quantize,
         versions={name: importlib.metadata.version(name) for name in _DISTRIBUTIONS},
     )
-
-
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 400 else text[:400] + "…"  # noqa: PLR2004 - a paragraph of a terminal

@@ -1,4 +1,4 @@
-"""What an embedding model's folder must hold before torch is even started.
+"""What a model's folder must hold before torch is even started.
 
 The layout is the Hugging Face one: ``config.json``, ``tokenizer.json``, ``model.safetensors`` (or shards),
 and, from sentence-transformers, ``modules.json`` and ``1_Pooling/config.json``.
@@ -8,6 +8,7 @@ Invariant: weights are only ever read from safetensors. Pickle formats run code 
 """
 
 import json
+import math
 import struct
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from publicai_edge.errors import ModelError
 
 _MAX_JSON_BYTES = 16 << 20
 _MAX_HEADER_BYTES = 100 << 20  # the limit of the safetensors format itself
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+_AGAIN = "Fetch the model again."
 _KNOWN_MODULES = {"Transformer", "Pooling", "Normalize"}
 
 
@@ -54,13 +56,77 @@ def weight_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in _weights(folder))
 
 
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the ``config.json`` of a model's folder.
+
+    Raises:
+        ModelError: there is no such folder, or no configuration in it.
+    """
+    if not folder.is_dir():
+        raise ModelError(
+            f"There is no model folder at {folder}: expected one with config.json, a tokenizer and *.safetensors.",
+            hint="Check the path, or fetch the model with `publicai-edge pull`.",
+        )
+    config = _json(folder / "config.json")
+    if not isinstance(config, dict):
+        raise ModelError(f"{folder / 'config.json'} is not a model's configuration: expected a JSON object.")
+    return config
+
+
+def is_causal(config: dict[str, Any]) -> bool:
+    """Say whether a configuration is that of a model that writes text; others give vectors."""
+    named = config.get("architectures")
+    return isinstance(named, list) and any("CausalLM" in str(name) or "LMHead" in str(name) for name in named)
+
+
+def check_weights(folder: Path) -> None:
+    """See that all weights are there: every safetensors file is whole, and every tensor of the index is in its file.
+
+    Raises:
+        ModelError: a file is missing, cut short or pickled, or lacks tensors that the index names.
+    """
+    index = folder / "model.safetensors.index.json"
+    if not index.exists():
+        for path in _weights(folder):
+            _check_safetensors(path)
+        return
+    loaded = _json(index)
+    places = loaded.get("weight_map") if isinstance(loaded, dict) else None
+    if not isinstance(places, dict) or not places:
+        raise ModelError(f"{index} has no weight_map: it does not say where the weights are.", hint=_AGAIN)
+    for name in sorted({str(place) for place in places.values()}):
+        path = folder / name
+        if "/" in name or "\\" in name or not path.is_file():
+            here = sum(place == name for place in places.values())
+            raise ModelError(
+                f"{folder} lacks {name!r}, one of its {len(set(places.values()))} files of weights; {index.name} says "
+                f"that {here:,} of {len(places):,} tensors are in it.",
+                hint=_AGAIN,
+            )
+        found = _check_safetensors(path)
+        if lacking := sorted(tensor for tensor, place in places.items() if place == name and tensor not in found):
+            raise ModelError(
+                f"{path} lacks {len(lacking):,} tensors that {index.name} says are in it, such as {lacking[0]}.",
+                hint=_AGAIN,
+            )
+
+
+def parameters(folder: Path) -> int:
+    """Return how many weights the model has."""
+    found = 0
+    for path in _weights(folder):
+        for item in _check_safetensors(path).values():
+            found += math.prod(item["shape"])
+    return found
+
+
 def _json(path: Path) -> Any:
     try:
         with path.open("rb") as stream:
             return json.loads(stream.read(_MAX_JSON_BYTES))
     except FileNotFoundError as error:
         raise ModelError(
-            f"{path.parent} has no {path.name}: not an embedding model in Hugging Face layout.",
+            f"{path.parent} has no {path.name}: not a model in Hugging Face layout.",
             hint="Give the folder that holds config.json, tokenizer.json and model.safetensors.",
         ) from error
     except OSError as error:
@@ -73,7 +139,7 @@ def _weights(folder: Path) -> list[Path]:
     found = sorted(folder.glob("*.safetensors"))
     if found:
         return found
-    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLES)
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
     if pickles:
         raise ModelError(
             f"{folder} has its weights only in pickle form ({', '.join(pickles)}), which can run code when "
@@ -83,8 +149,8 @@ def _weights(folder: Path) -> list[Path]:
     raise ModelError(f"{folder} has no model.safetensors.", hint="Fetch the model again.")
 
 
-def _check_safetensors(path: Path) -> None:
-    """Refuse a file whose header is not JSON or does not cover exactly the bytes that follow it."""
+def _check_safetensors(path: Path) -> dict[str, Any]:
+    """Return the header's tensors; refuse a file whose header is not JSON or does not cover exactly what follows."""
     size = path.stat().st_size
     try:
         with path.open("rb") as stream:
@@ -92,8 +158,8 @@ def _check_safetensors(path: Path) -> None:
             if length > min(_MAX_HEADER_BYTES, size - 8):
                 raise _corrupt(path, f"its header claims {length:,} bytes, and the file has {size:,}")
             header = json.loads(stream.read(length))
-        ends = [item["data_offsets"][1] for name, item in header.items() if name != "__metadata__"]
-        expected = 8 + length + max(ends, default=0)
+        tensors = {name: item for name, item in header.items() if name != "__metadata__"}
+        expected = 8 + length + max((item["data_offsets"][1] for item in tensors.values()), default=0)
     except (
         struct.error,
         ValueError,
@@ -106,6 +172,7 @@ def _check_safetensors(path: Path) -> None:
         raise _corrupt(path, "its header cannot be read") from error
     if size != expected:
         raise _corrupt(path, f"it has {size:,} bytes, and its header says {expected:,}")
+    return tensors
 
 
 def _corrupt(path: Path, why: str) -> ModelError:

@@ -63,16 +63,20 @@ class LlamaModel:
     Args:
         path: the file; it is memory-mapped and must stay where it is.
         vocab_only: load no weights: enough to tokenize and to learn whether the architecture is known.
+        writable: read the weights into memory of this process, as the file has them, instead of mapping the file.
 
     Raises:
         ModelError: llama.cpp refuses the file; its own words are quoted.
     """
 
-    def __init__(self, path: Path, *, vocab_only: bool = False) -> None:
+    def __init__(self, path: Path, *, vocab_only: bool = False, writable: bool = False) -> None:
         self._llama = llama = _lib()
         _log_tail.clear()
         params = llama.llama_model_default_params()
         params.vocab_only = vocab_only
+        if writable:
+            params.load_mode = llama.LLAMA_LOAD_MODE_NONE
+            params.use_extra_bufts = False  # no repacking for the processor: rows stay where they are
         self.path = path
         self.handle = llama.llama_model_load_from_file(str(path).encode(), params)
         if not self.handle:

@@ -103,7 +103,7 @@ class Measured:
             name=value["name"],
             sha256=value["sha256"],
             bytes=value["bytes"],
-            languages=tuple(_loss(item) for item in value["languages"]),
+            languages=tuple(loss_from_json(item) for item in value["languages"]),
             answers=tuple(_answer(item) for item in value["answers"]),
         )
 
@@ -216,7 +216,8 @@ def _interval(value: Mapping[str, Any]) -> Interval:
     return Interval(value["value"], value["low"], value["high"])
 
 
-def _loss(value: Mapping[str, Any]) -> LanguageLoss:
+def loss_from_json(value: Mapping[str, Any]) -> LanguageLoss:
+    """Rebuild a language's figures from their ``asdict``."""
     intervals = ("mean_kl", "median_kl", "p99_kl", "top_agreement", "perplexity_ratio")
     return LanguageLoss(**{**value, **{name: _interval(value[name]) for name in intervals}})
 

@@ -113,10 +113,11 @@ async def _search(manifest: Manifest, library: Library | None, question: str) ->
             hint="Build the bundle again from a recipe with [knowledge].",
         )
     hits = await library.search(question, top=knowledge.top, min_relevance=knowledge.min_relevance)
-    return tuple(_source(number, hit) for number, hit in enumerate(hits, 1))
+    return tuple(source_of(number, hit) for number, hit in enumerate(hits, 1))
 
 
-def _source(number: int, hit: "Hit") -> Source:
+def source_of(number: int, hit: "Hit") -> Source:
+    """Return a passage that was found, under its number."""
     found = hit.passage
     return Source(
         number=number,

@@ -1,17 +1,32 @@
 """The target device's budget: will the bundle fit its memory and disk?"""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from publicai_edge.artifact import Blob
 from publicai_edge.engine import warm
 from publicai_edge.errors import RecipeError
-from publicai_edge.recipe import Recipe
+from publicai_edge.recipe import Recipe, Target
 
 # What the engine, the web process and the search model took on x86-64 beside the weights and the KV cache, measured
 # with the demo bundle; and what a desktop with one browser page takes.
 _PROGRAM_BYTES = 450 << 20
 _SYSTEM_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a bundle takes of a device, in bytes."""
+
+    disk: int
+    weights: int
+    cache: int
+
+    @property
+    def memory(self) -> int:
+        """Weights, KV cache, the programs, and the system under them."""
+        return self.weights + self.cache + _PROGRAM_BYTES + _SYSTEM_BYTES
 
 
 def check(
@@ -30,25 +45,36 @@ def check(
         )
     disk = sum(blob.size for blob in payload.values())
     weights = max(blob.size for blob in payload.values())
-    cells = warm.cells(recipe.target.context, list(warm_tokens.values()))
-    cache = cells * int(model["kv_bytes_per_token"])
-    memory = weights + cache + _PROGRAM_BYTES + _SYSTEM_BYTES
-    _refuse("disk_gb", recipe.target.disk_gb, disk, "the bundle takes", "a smaller quantize.type")
-    _refuse(
-        "ram_gb",
-        recipe.target.ram_gb,
-        memory,
-        f"weights {weights / 1e9:.2f} GB, KV cache {cache / 1e9:.2f} GB, program and system "
-        f"{(_PROGRAM_BYTES + _SYSTEM_BYTES) / 1e9:.2f} GB make",
-        "a smaller quantize.type, target.context or model",
-    )
-    return {"disk_bytes": disk, "memory_bytes": memory, "kv_cache_bytes": cache}
-
-
-def _refuse(key: str, allowed_gb: float, needed: int, what: str, instead: str) -> None:
-    if needed > allowed_gb * 1e9:
+    need = Need(disk, weights, _cache(recipe, model, warm_tokens))
+    for problem, instead in _problems(recipe.target, need):
         raise RecipeError(
-            f"The bundle does not fit the device: {what} {needed / 1e9:.2f} GB, and target.{key} is {allowed_gb:g}.",
-            hint=f"Choose {instead}, or raise target.{key} if the device has more.",
-            needed=needed,
+            f"The bundle does not fit the device: {problem}.",
+            hint=f"Choose {instead}, or raise it in the recipe if the device has more.",
+        )
+    return {"disk_bytes": need.disk, "memory_bytes": need.memory, "kv_cache_bytes": need.cache}
+
+
+def too_large(recipe: Recipe, model: Mapping[str, Any], model_bytes: int, other_bytes: int) -> str | None:
+    """Return why a model of this size does not fit the device beside the bundle's other files, or None."""
+    need = Need(model_bytes + other_bytes, model_bytes, _cache(recipe, model, {}))
+    return next((problem for problem, _ in _problems(recipe.target, need)), None)
+
+
+def _cache(recipe: Recipe, model: Mapping[str, Any], warm_tokens: Mapping[str, int]) -> int:
+    return warm.cells(recipe.target.context, list(warm_tokens.values())) * int(model["kv_bytes_per_token"])
+
+
+def _problems(target: Target, need: Need) -> Iterator[tuple[str, str]]:
+    """Yield what does not fit, and what else to choose."""
+    if need.disk > target.disk_gb * 1e9:
+        yield (
+            f"the bundle takes {need.disk / 1e9:.2f} GB, and target.disk_gb is {target.disk_gb:g}",
+            "a smaller quantize.type",
+        )
+    if need.memory > target.ram_gb * 1e9:
+        yield (
+            f"weights {need.weights / 1e9:.2f} GB, KV cache {need.cache / 1e9:.2f} GB, program and system "
+            f"{(_PROGRAM_BYTES + _SYSTEM_BYTES) / 1e9:.2f} GB make {need.memory / 1e9:.2f} GB, and target.ram_gb is "
+            f"{target.ram_gb:g}",
+            "a smaller quantize.type, target.context or model",
         )

@@ -1,4 +1,4 @@
-"""Build a bundle from a recipe: fetch, inspect, quantize, convert, index, warm, pack, in this order.
+"""Build a bundle from a recipe: fetch, inspect, convert, index, quantize and measure, warm, pack, in this order.
 
 What a steward should hear of early is checked early: the recipe, its documents and licences before anything is fetched;
 the model before it is quantized; the budget before the bundle is written.
@@ -11,36 +11,21 @@ from typing import Any
 from publicai_edge import __version__
 from publicai_edge.artifact import Blob, FileSet
 from publicai_edge.bundle import pack
-from publicai_edge.errors import HostError, RecipeError
-from publicai_edge.pipeline import budget, describe, stages, texts
+from publicai_edge.errors import RecipeError
+from publicai_edge.pipeline import budget, candidates, describe, fetching, stages, texts
 from publicai_edge.pipeline.documents import find_documents
+from publicai_edge.pipeline.options import Options
 from publicai_edge.pipeline.steps import Runner, StepResult
-from publicai_edge.progress import Progress
-from publicai_edge.quantize import KEEP, check_type
-from publicai_edge.recipe import Recipe, lock
+from publicai_edge.quantize import KEEP
+from publicai_edge.recipe import Recipe
 from publicai_edge.recipe import load as load_recipe
 from publicai_edge.recipe.lock import Pin
 from publicai_edge.store import Store
 
 MODEL_PATH = "data/model/model.gguf"
 EMBEDDING_FOLDER = "data/embedding"
+REPORTS_FOLDER = "data/reports"
 KNOWLEDGE_PATH = f"data/knowledge/{stages.INDEX_FILE}"
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a build runs, beside what the recipe says.
-
-    ``model`` and ``embedding`` are files made by hand that take the place of fetching and quantizing or converting.
-    """
-
-    output: Path
-    store: Store
-    progress: Progress
-    offline: bool = False
-    update_lock: bool = False
-    model: Path | None = None
-    embedding: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -68,8 +53,8 @@ def pull(recipe_path: Path, options: Options) -> dict[str, Pin]:
         RecipeError: the recipe is wrong.
         SourceError: something cannot be fetched.
     """
-    pins = _fetch(load_recipe(recipe_path), recipe_path, options)
-    _write_lock(recipe_path, pins, options)
+    pins = fetching.fetch(load_recipe(recipe_path), recipe_path, options)
+    fetching.write_lock(recipe_path, pins, options)
     return pins
 
 
@@ -81,31 +66,26 @@ def build(recipe_path: Path, options: Options) -> Built:
     """
     recipe = load_recipe(recipe_path)
     inputs = _check_inputs(recipe, recipe_path.parent, options)
-    pins = _fetch(recipe, recipe_path, options)
+    pins = fetching.fetch(recipe, recipe_path, options)
     runner = Runner(options.store, options.progress)
 
-    model, quantized, inspected = _make_model(runner, recipe, pins, options)
-    _write_lock(recipe_path, pins, options)  # not before: a model that cannot be used is not worth pinning
+    source, inspected, name = _source_model(runner, recipe, pins, options)
+    fetching.write_lock(recipe_path, pins, options)  # not before: a model that cannot be used is not worth pinning
     embedding, converted = _make_embedding(runner, recipe, pins, options)
-    indexed = None
-    if recipe.knowledge and embedding is not None:
-        indexed = stages.index_documents(runner, inputs.documents, embedding, recipe.knowledge)
-        for item in indexed.facts["skipped"] if indexed.reused else ():
-            options.progress.warn(f"Skipped {item['name']}: {item['reason']}.")  # as the stage itself did when it ran
-        skipped = [{"name": name, "reason": "a file of a kind that cannot be read"} for name in inputs.left_out]
-        for item in skipped:
-            options.progress.warn(f"Skipped {item['name']}: {item['reason']}.")
-        indexed.facts["skipped"] += skipped
+    indexed = _index(runner, recipe, inputs, embedding)
+    made = _quantized(runner, recipe, pins, options, source, inspected.facts, name, embedding, indexed)
+    model = made.step.files.only()
     warmed = stages.warm_services(runner, model, tuple(recipe.services), recipe.target.context)
 
     facts = {
         "target": recipe.target.model_dump(mode="json"),
-        "model": {**inspected.facts, **quantized.facts},
+        "model": {**inspected.facts, **made.step.facts},
+        "quality": made.facts,
         "convert": converted.facts if converted else None,
         "index": indexed.facts if indexed else None,
         "warm": warmed.facts,
     }
-    payload = _payload(model, embedding, indexed, warmed)
+    payload = _payload(model, embedding, indexed, warmed) | dict(made.reports.prefixed(REPORTS_FOLDER))
     facts["budget"] = budget.check(recipe, inspected.facts, payload, warmed.facts["tokens"])
     content = _content(options.store, inputs, pins, payload, facts, warmed.files)
     folder, written = pack.write(content, options.output, options.store, options.progress)
@@ -113,8 +93,7 @@ def build(recipe_path: Path, options: Options) -> Built:
 
 
 def _check_inputs(recipe: Recipe, base: Path, options: Options) -> _Inputs:
-    if recipe.quantize.type != KEEP:
-        check_type(recipe.quantize.type)
+    candidates.check(recipe.quantize, calibrated=bool(recipe.quality and recipe.quantize.imatrix))
     documents: dict[str, Blob] = {}
     left_out: tuple[str, ...] = ()
     if recipe.knowledge:
@@ -129,63 +108,99 @@ def _check_inputs(recipe: Recipe, base: Path, options: Options) -> _Inputs:
     return _Inputs(recipe, documents, left_out, licences)
 
 
-def _fetch(recipe: Recipe, recipe_path: Path, options: Options) -> dict[str, Pin]:
-    from publicai_edge.sources import Fetcher, Request
-
-    known = {} if options.update_lock else lock.read(lock.lock_path(recipe_path))
-    fetcher = Fetcher(options.store, options.progress, offline=options.offline)
-    pins = {}
-    given = {"model": options.model, "embedding": options.embedding}
-    for role, part in (("model", recipe.model), ("embedding", recipe.embedding)):
-        if part is None or given[role]:
-            continue
-        pin = known.get(role)
-        if pin and pin.source != part.source:
-            pin = None  # the recipe points elsewhere now
-        only = stages.EMBEDDING_FILES if role == "embedding" else ()
-        request = Request(part.source, part.revision, part.sha256, recipe_path.parent, only)
-        pins[role] = fetcher.fetch(request, pin)
-    return pins
-
-
-def _write_lock(recipe_path: Path, pins: dict[str, Pin], options: Options) -> None:
-    """Pin what was resolved; what this run had no need to fetch keeps its pin."""
-    place = lock.lock_path(recipe_path)
-    kept = {} if options.update_lock else lock.read(place)
-    given = {"model": options.model, "embedding": options.embedding}
-    merged = {role: pin for role, pin in kept.items() if given.get(role)} | pins
-    if not merged:
-        return
-    try:
-        lock.write(place, merged)
-    except HostError as error:
-        options.progress.warn(f"The lock file was not written: {error.message}")
-
-
-def _make_model(
+def _source_model(
     runner: Runner, recipe: Recipe, pins: dict[str, Pin], options: Options
-) -> tuple[Blob, StepResult, StepResult]:
+) -> tuple[Blob, StepResult, str]:
+    """Return the model to quantize or keep, what llama.cpp says of it, and what the person calls it."""
+    name = str(options.model or recipe.model.source)
     if options.model:
         from publicai_edge import gguf
 
         gguf.read(options.model)
         source = options.store.add_copy(options.model)
+    elif stages.CONFIG_FILE in pins["model"].files.files:
+        source = stages.convert_model(runner, pins["model"].files, name, offline=options.offline).files.only()
     else:
         source = _single_file(pins["model"].files, recipe.model.source)
-    name = str(options.model or recipe.model.source)
-    inspected = stages.inspect_model(runner, source, name)
-    settings = recipe.quantize
-    if options.model:
-        settings = settings.model_copy(update={"type": KEEP})
-    quantized = stages.quantize_model(runner, source, settings, name)
-    return quantized.files.only(), quantized, inspected
+    return source, stages.inspect_model(runner, source, name), name
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The model to pack: the step that made it, and what was measured, where it was."""
+
+    step: StepResult
+    reports: FileSet = FileSet({})  # noqa: RUF009 - frozen
+    facts: dict[str, Any] | None = None
+
+
+def _quantized(
+    runner: Runner,
+    recipe: Recipe,
+    pins: dict[str, Pin],
+    options: Options,
+    source: Blob,
+    inspected: dict[str, Any],
+    name: str,
+    embedding: FileSet | None,
+    indexed: StepResult | None,
+) -> _Made:
+    """Quantize the model as the recipe says; measured and judged where the recipe has [quality]."""
+    if options.model or recipe.quantize.type == KEEP or recipe.quality is None:
+        settings = recipe.quantize.model_copy(update={"type": KEEP}) if options.model else recipe.quantize
+        step = stages.quantize_model(runner, source, settings, name)
+        _say_what_is_not_known(recipe, step, options)
+        return _Made(step)
+    from publicai_edge.pipeline import asking, quality
+
+    others = [*(embedding or ()), *(indexed.files if indexed else ())]
+    other_bytes = sum(blob.size for _, blob in others)
+    reference = quality.Reference(
+        source, recipe.model.name, inspected["quantization"], is_quantized=inspected["quantized"]
+    )
+    questions = asking.prepare(recipe, options.store, embedding, indexed.files if indexed else None)
+    chosen = quality.choose(
+        runner,
+        recipe,
+        reference,
+        pins,
+        questions,
+        lambda size: budget.too_large(recipe, inspected, size, other_bytes),
+        options.output / f"{recipe.bundle.name}-{recipe.bundle.version}",
+    )
+    return _Made(chosen.step, quality.files(runner, chosen.report), quality.facts(chosen.report))
+
+
+def _say_what_is_not_known(recipe: Recipe, step: StepResult, options: Options) -> None:
+    if step.facts["type"] != KEEP:
+        languages = ", ".join(recipe.bundle.languages)
+        options.progress.warn(
+            f"Nothing says what {step.facts['type']} costs in {languages}: add a [quality] table to the recipe."
+        )
+    elif recipe.quality is not None:
+        options.progress.warn("The model is packed as it is, so there is nothing to measure: [quality] is not used.")
+
+
+def _index(runner: Runner, recipe: Recipe, inputs: _Inputs, embedding: FileSet | None) -> StepResult | None:
+    """Index the documents, and tell which could not be read."""
+    if recipe.knowledge is None or embedding is None:
+        return None
+    progress = runner.progress
+    indexed = stages.index_documents(runner, inputs.documents, embedding, recipe.knowledge)
+    for item in indexed.facts["skipped"] if indexed.reused else ():
+        progress.warn(f"Skipped {item['name']}: {item['reason']}.")  # as the stage itself did when it ran
+    skipped = [{"name": name, "reason": "a file of a kind that cannot be read"} for name in inputs.left_out]
+    for item in skipped:
+        progress.warn(f"Skipped {item['name']}: {item['reason']}.")
+    indexed.facts["skipped"] += skipped
+    return indexed
 
 
 def _single_file(files: FileSet, source: str) -> Blob:
     if len(files) != 1:
         raise RecipeError(
-            f"model.source {source!r} is a folder of {len(files)} files; a GGUF model is one file.",
-            hint="Name the .gguf file: " + ", ".join(path for path, _ in files if path.endswith(".gguf"))[:300],
+            f"model.source {source!r} is a folder of {len(files)} files without {stages.CONFIG_FILE}.",
+            hint="Name the .gguf file, or a folder in Hugging Face layout with config.json and safetensors.",
         )
     return files.only()
 

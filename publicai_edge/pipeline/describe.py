@@ -10,6 +10,7 @@ from publicai_edge.bundle.manifest import (
     EmbeddingInfo,
     EngineInfo,
     KnowledgeInfo,
+    LossInfo,
     Manifest,
     ModelInfo,
     ServiceInfo,
@@ -24,6 +25,7 @@ from publicai_edge.recipe import Recipe
 from publicai_edge.recipe.lock import Pin
 
 WARM_FOLDER = "data/warm"
+REPORT = "data/reports/quality.html"
 
 
 def manifest(
@@ -45,7 +47,7 @@ def manifest(
         title=recipe.bundle.title,
         languages=tuple(recipe.bundle.languages),
         steward=StewardInfo(**recipe.steward.model_dump()),
-        model=_model(recipe, pins.get("model"), facts["model"], *model),
+        model=_model(recipe, pins.get("model"), facts, *model),
         embedding=_embedding(recipe, pins.get("embedding"), facts["convert"], embedding_folder),
         knowledge=_knowledge(recipe, facts["index"], knowledge_file),
         services=tuple(ServiceInfo(**service.model_dump()) for service in recipe.services),
@@ -57,17 +59,18 @@ def manifest(
 
 
 def _model(recipe: Recipe, pin: Pin | None, facts: dict[str, Any], file: str, blob: Blob) -> ModelInfo:
-    chosen = recipe.model
+    chosen, model, quality = recipe.model, facts["model"], facts["quality"]
     return ModelInfo(
         name=chosen.name,
         source=chosen.source if pin else "given by hand",
         revision=pin.revision if pin else None,
         license=chosen.license,
         license_url=chosen.license_url,
-        quantization=facts["before"] if facts["type"] == KEEP else facts["type"],
+        quantization=model["before"] if model["type"] == KEEP else model["type"],
         file=file,
         sha256=f"sha256:{blob.sha256}",
         size=blob.size,
+        loss=LossInfo(by_language=quality["loss"], allowed=quality["allowed"], report=REPORT) if quality else None,
     )
 
 

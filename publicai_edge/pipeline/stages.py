@@ -1,5 +1,6 @@
 """Each stage as a cached step: which inputs decide its result, and how it is called."""
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,21 +18,7 @@ from publicai_edge.recipe import Embedding, Knowledge, Quantize, Service
 
 MODEL_FILE = "model.gguf"
 INDEX_FILE = "knowledge.sqlite"
-
-# What a conversion reads; a model's repository also holds the same weights in other formats, many times as large.
-EMBEDDING_FILES = (
-    "config.json",
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "tokenizer*.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-    "*.model",
-    "modules.json",
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
-    "*_Pooling/config.json",
-)
+CONFIG_FILE = "config.json"
 
 _LLAMA = ("llama-cpp-python",)
 _LLAMA_CODE = (
@@ -45,6 +32,8 @@ _LLAMA_CODE = (
 _CONVERSION_KEYS = {"pooling", "max_tokens", "query_prefix", "passage_prefix", "quantize", "min_cosine"}
 _ONNX = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime", "tokenizers")
 _CONVERT_CODE = ("publicai_edge.convert", "publicai_edge.engine.embedder")
+_TO_GGUF = ("llama-cpp-python", "torch", "transformers", "sentencepiece")
+_TO_GGUF_CODE = ("publicai_edge.convert", "publicai_edge.pipeline.converter")
 _INDEXING = ("apsw", "sqlite-vec", "onnxruntime", "tokenizers", "pypdf", "python-docx", "lxml", "markdown-it-py")
 _INDEX_CODE = ("publicai_edge.knowledge", "publicai_edge.search", "publicai_edge.engine.embedder")
 
@@ -88,6 +77,46 @@ def inspect_model(runner: Runner, model: Blob, name: str) -> StepResult:
         }
 
     return runner.run(Step("inspect", _LLAMA_CODE, _LLAMA, {"model": model.sha256}, run))
+
+
+def convert_model(runner: Runner, source: FileSet, name: str, *, offline: bool) -> StepResult:
+    """Turn a model in Hugging Face layout into one 16-bit GGUF file, compared with its original.
+
+    Args:
+        runner: runs the step.
+        source: config.json, the tokenizer and the safetensors, in the store.
+        name: the source in the recipe, for messages.
+        offline: the converter must be in the store already.
+
+    Raises:
+        ModelError: it cannot be converted, or the result differs from the original.
+    """
+
+    def run(folder: Path) -> dict[str, Any]:
+        from publicai_edge.convert.gguf import GgufSettings, convert
+        from publicai_edge.pipeline.converter import converter_files
+
+        converter = converter_files(runner.store, runner.progress, offline=offline)
+        with runner.store.scratch() as work:
+            runner.store.checkout(source, work / "source")
+            runner.store.checkout(converter, work / "converter")
+            kind = _sixteen_bits(work / "source" / CONFIG_FILE)
+            settings = GgufSettings(type=kind, name=name.rstrip("/").rpartition("/")[2])
+            with _named(work / "source", name):
+                report, child = convert(
+                    work / "source", folder / MODEL_FILE, settings, work / "converter", runner.progress
+                )
+            (folder / MODEL_FILE).with_suffix(".conversion.json").unlink()
+        return {**asdict(report), "measured": {"peak_rss_bytes": child.peak_rss_bytes}}
+
+    inputs = {"source": source.sha256, "name": name}
+    return runner.run(Step("gguf", _TO_GGUF_CODE, _TO_GGUF, inputs, run))
+
+
+def _sixteen_bits(config: Path) -> str:
+    """Return the 16-bit type that loses nothing, or least: what the model was published in."""
+    stated = json.loads(config.read_text("utf-8"))
+    return "bf16" if "bfloat16" in (stated.get("torch_dtype"), stated.get("dtype")) else "f16"
 
 
 def quantize_model(runner: Runner, model: Blob, settings: Quantize, name: str) -> StepResult:

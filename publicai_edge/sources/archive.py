@@ -94,8 +94,8 @@ def open_wheel(path: Path, where: str) -> Iterator[Archive]:
 
 
 @contextmanager
-def open_npm(path: Path, where: str) -> Iterator[Archive]:
-    """Open an npm tarball; its members' first folder (``package/``) is dropped, as npm itself does."""
+def open_tarball(path: Path, where: str) -> Iterator[Archive]:
+    """Open an npm tarball or a source distribution; the folder that all its members lie in is not part of names."""
     with _damage(where):
         yield _NpmTarball(path)
 

@@ -12,7 +12,7 @@ from publicai_edge.artifact import FileSet
 from publicai_edge.errors import IntegrityError, OfflineError, RecipeError
 from publicai_edge.progress import Progress
 from publicai_edge.recipe.lock import Pin
-from publicai_edge.sources import hub, local, npm, pypi, web
+from publicai_edge.sources import hub, local, npm, pypi, sdist, web
 from publicai_edge.sources.download import Downloader
 from publicai_edge.sources.request import Job, Request
 from publicai_edge.sources.retry import Patience
@@ -95,6 +95,8 @@ class Fetcher:
                 return hub.parse(request.source)
             case "pypi":
                 return pypi.parse(request.source)
+            case "sdist":
+                return sdist.parse(request.source)
             case "npm":
                 return npm.parse(request.source)
             case "https":
@@ -109,6 +111,8 @@ class Fetcher:
                 return hub.fetch(source, job, self._hub_endpoint)
             case pypi.PypiSource():
                 return pypi.fetch(source, job)
+            case sdist.SdistSource():
+                return sdist.fetch(source, job)
             case npm.NpmSource():
                 return npm.fetch(source, job)
             case web.WebSource():
@@ -152,7 +156,7 @@ class Fetcher:
         return pin if pin and _matches(pin, request, folder) and self._store.has_all(pin.files) else None
 
 
-Source = hub.HubSource | pypi.PypiSource | npm.NpmSource | web.WebSource | local.LocalSource
+Source = hub.HubSource | pypi.PypiSource | sdist.SdistSource | npm.NpmSource | web.WebSource | local.LocalSource
 
 
 def _is_set(variable: str) -> bool:
@@ -170,7 +174,7 @@ def _digest_of(files: FileSet, folder: bool) -> str:
 
 
 def _immutable(request: Request) -> bool:
-    fixed = request.scheme in {"pypi", "npm"} or bool(request.sha256)
+    fixed = request.scheme in {"pypi", "sdist", "npm"} or bool(request.sha256)
     return fixed or bool(request.revision and _COMMIT.fullmatch(request.revision))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from publicai_edge.errors import HostError, RecipeError, SourceError
 from publicai_edge.recipe.lock import Pin
 from publicai_edge.sources import client, listing, package
-from publicai_edge.sources.archive import open_npm
+from publicai_edge.sources.archive import open_tarball
 from publicai_edge.sources.intake import refuse_name
 from publicai_edge.sources.request import Job
 from publicai_edge.sources.wanted import Wanted
@@ -94,7 +94,7 @@ def _resolve(source: NpmSource, program: str) -> package.Package:
     def download(folder: Path) -> Path:
         return _pack(source, program, folder)
 
-    return package.Package(source.spec, source.version, url, wanted, open_npm, download)
+    return package.Package(source.spec, source.version, url, wanted, open_tarball, download)
 
 
 def _digest(dist: dict[str, Any]) -> tuple[str, str] | None:

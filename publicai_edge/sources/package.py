@@ -55,6 +55,16 @@ def fetch(package: Package, path: str, job: Job) -> Pin:
             return _take(package, place, sha256, path, job)
     except (AccessError, OfflineError, http.UntrustedError) as error:
         job.progress.say(f"{error.message} The package's own client is asked to fetch it instead.")
+    return fetch_by_client(package, path, job)
+
+
+def fetch_by_client(package: Package, path: str, job: Job) -> Pin:
+    """Let the package's own client fetch it, and take what ``path`` asks for.
+
+    Raises:
+        IntegrityError: the package is not the pinned one.
+    """
+    wanted = _pinned(package, job)
     with job.store.scratch() as folder:
         place = package.download(folder)
         return _take(package, place, _hashed(package, place, wanted), path, job)

