@@ -49,6 +49,7 @@ format: setup ## Format the code
 
 bench: setup ## Run the benchmarks, and print their tables
 	$(BIN)/python benchmarks/journey.py
+	$(BIN)/python benchmarks/quantization.py
 
 soak: setup ## Run the long forms of the promises
 	$(BIN)/python -m pytest -m soak --override-ini addopts='-ra --strict-markers --strict-config'

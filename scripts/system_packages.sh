@@ -1,9 +1,11 @@
 #!/bin/sh
-# Sees that the system has what pip cannot bring: a C++ compiler (llama.cpp is built on installation) and a
-# Chromium for the page's tests. Installs them with apt-get where that is possible, else says what is missing.
+# Sees that the system has what pip cannot bring: a C++ compiler (llama.cpp is built on installation), a Chromium for
+# the page's tests, and npm for the texts that the tests measure on. Installs them with apt-get where that is possible,
+# else says what is missing.
 set -eu
 missing=""
 command -v c++ >/dev/null 2>&1 || missing="$missing g++"
+command -v npm >/dev/null 2>&1 || missing="$missing npm"
 command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 ||
   command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
 [ -n "$missing" ] || exit 0

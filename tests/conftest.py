@@ -66,7 +66,7 @@ def model(pins: dict[str, Pin]) -> Path:
 @pytest.fixture(scope="session")
 def f16(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SmolLM2 written out in 16 bits, as no registry carries it; read only. Its weights lie on Q4_1's grid."""
-    target = tmp_path_factory.mktemp("f16") / "model.gguf"
+    target = tmp_path_factory.mktemp("f16") / "smollm2.f16.gguf"
     quantize(model, target, "F16", allow_requantize=True, progress=Silent())
     return target
 

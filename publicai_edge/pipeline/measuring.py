@@ -124,7 +124,7 @@ class Measuring:
 
         result = self.runner.run(Step("imatrix", _IMATRIX_CODE, _LLAMA, inputs, run))
         for note in result.facts["notes"]:
-            self.runner.progress.say(note)
+            self.runner.progress.say(f"Calibration: {note}")
         return result.files.only()
 
     def sizes(self, names: Sequence[str]) -> dict[str, int]:

@@ -39,7 +39,7 @@ license = "Apache-2.0"
 license_url = "https://huggingface.co/Qwen/Qwen2.5-1.5B-Instruct"
 
 [quantize]
-type = "keep"                     # or a llama.cpp type such as "Q4_K_M", from a 16-bit original
+type = "keep"                     # or "auto", from a 16-bit original: the smallest that passes [quality]
 
 [embedding]
 name = "paraphrase-multilingual-MiniLM-L12-v2"

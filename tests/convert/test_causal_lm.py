@@ -15,6 +15,7 @@ from publicai_edge.convert.source_folder import read_config
 from publicai_edge.errors import HostError, ModelError, RecipeError
 from publicai_edge.progress import Recorder, Silent
 from tests.convert import tiny_lm
+from tests.convert.dequantized import hf_folder
 
 NONE = CausalLmSettings("none")
 
@@ -72,7 +73,7 @@ def test_a_second_conversion_in_another_folder_gives_the_same_bytes_and_no_path(
         assert str(tmp_path).encode() not in data
 
 
-@pytest.mark.parametrize("quantize", ["int8", "int4", "int4-genai"])
+@pytest.mark.parametrize("quantize", [pytest.param("int8", marks=pytest.mark.soak), "int4", "int4-genai"])
 def test_a_quantized_model_is_smaller_runs_with_its_cache_and_is_the_same_each_time(tiny, exact, tmp_path, quantize):
     settings = CausalLmSettings(quantize, force=True)
     report, _ = convert_causal_lm(tiny, tmp_path / "a", settings, Silent())
@@ -86,6 +87,7 @@ def test_a_quantized_model_is_smaller_runs_with_its_cache_and_is_the_same_each_t
         assert (tmp_path / "b" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
+@pytest.mark.soak
 def test_eight_bits_lose_less_than_four(tiny, tmp_path):
     losses = []
     for name in ("int8", "int4"):
@@ -147,6 +149,7 @@ def test_an_architecture_optimum_does_not_export_is_refused_with_those_that_look
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.soak
 def test_an_architecture_the_builder_does_not_know_is_refused_with_those_it_knows(copy, tmp_path):
     _change(copy, architectures=["UnheardForCausalLM"])
     with pytest.raises(ModelError, match="builder does not know") as caught:
@@ -227,3 +230,15 @@ def test_an_interrupt_leaves_nothing(tiny, tmp_path, monkeypatch):
 def _change(folder, **changes):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | changes))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("quantize", "kl", "agreement"), [("none", 1e-8, 0.999), ("int8", 0.02, 0.92), ("int4", 0.25, 0.7)]
+)
+def test_a_real_model_stays_near_its_original_in_bounded_memory(model, tmp_path, quantize, kl, agreement):
+    source = hf_folder(model, tmp_path / "smollm2")
+    report, used = convert_causal_lm(source, tmp_path / "out", CausalLmSettings(quantize), Silent())
+    assert report.loss.mean_kl < kl
+    assert report.loss.top_agreement > agreement
+    assert used.peak_rss_bytes < 1.6e9
