@@ -37,7 +37,7 @@ from publicai_edge.quantize import collect, mix, quantize
 
 CONTEXT = 512
 THREADS = physical_cores()
-PARITY_LANGUAGES = ("en", "hi")
+PARITY = ("en", "sw", "hi")
 
 
 def main() -> int:
@@ -45,17 +45,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer runs, and no model of 1.5 billion parameters")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    parts: dict[str, Callable[[Path, Split], list[Row]]] = {
+        "quantizing": lambda work, _: quantizing(work, runs, chosen.quick),
+        "calibrating": lambda work, split: calibrating(work, split, few),
+        "evaluating": lambda work, split: evaluating(work, split, few, PARITY[:2] if chosen.quick else PARITY),
+        "mixing": mixing,
+        "languages": languages,
+        "converting": lambda work, _: converting(work),
+    }
+    parser.add_argument("--only", nargs="+", choices=parts, default=list(parts), help="only these parts")
     chosen = parser.parse_args()
-    runs = 3 if chosen.quick else 7
+    runs, few = (3, 2) if chosen.quick else (7, 5)
     split = material.texts()
+    found: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        found = quantizing(work, runs, chosen.quick)
-        found += calibrating(work, split, 2 if chosen.quick else 5)
-        found += evaluating(work, split, 2 if chosen.quick else 5)
-        found += mixing(work, split)
-        found += languages(work, split)
-        found += converting(work, chosen.quick)
+        for name in chosen.only:
+            print(f"{name} …", file=sys.stderr, flush=True)
+            found += parts[name](Path(folder), split)
     return rows.report(found, chosen.json)
 
 
@@ -122,7 +128,7 @@ def calibrating(work: Path, split: Split, runs: int) -> list[Row]:
     return [rows.against(figure, "s", timed[0], "llama-imatrix", timed[1], 1.1)]
 
 
-def evaluating(work: Path, split: Split, runs: int) -> list[Row]:
+def evaluating(work: Path, split: Split, runs: int, tags: Sequence[str]) -> list[Row]:
     """Time and value of the KL divergence, laid out as the tool lays it out."""
     tool = peers.tool("llama-perplexity")
     if tool is None:
@@ -130,7 +136,7 @@ def evaluating(work: Path, split: Split, runs: int) -> list[Row]:
     model, quantized = material.smollm2_f16(), work / "q4_0.gguf"
     quantize(model, quantized, "Q4_0", allow_requantize=False, progress=Silent())
     found = []
-    for language in PARITY_LANGUAGES:
+    for language in tags:
         text = "\n\n".join(
             document.text for side in (split.calibration, split.evaluation) for document in side.of(language)
         )
@@ -255,7 +261,7 @@ def languages(work: Path, split: Split) -> list[Row]:
     return found
 
 
-def converting(work: Path, quick: bool) -> list[Row]:
+def converting(work: Path) -> list[Row]:
     """Peak memory of Hugging Face to GGUF, over the bytes of the model's weights."""
     from publicai_edge.convert.gguf import GgufSettings, convert
     from publicai_edge.pipeline.converter import converter_files

@@ -105,9 +105,11 @@ def _to_gguf(
 ) -> None:
     from publicai_edge.convert.gguf import GgufSettings, check_type
     from publicai_edge.convert.gguf import convert as convert_to_gguf
+    from publicai_edge.convert.gguf.folder import check
     from publicai_edge.pipeline.converter import converter_folder
 
     settings = GgufSettings(type=check_type(type_name), name=name, compare=compare, force=force)
+    check(folder)  # before the converter is fetched
     with converter_folder(store, console, offline=offline) as converter:
         report, child = convert_to_gguf(folder, output, settings, converter, console)
     place = output if output.suffix == ".gguf" else output / report.file
@@ -120,6 +122,15 @@ def _to_gguf(
             f"Loss against the original: mean KL divergence {report.loss['mean_kl']:.5f} nats per token, same "
             f"likeliest token {report.loss['top_agreement']:.1%}, over {report.loss['tokens']:,} tokens."
         )
+    if report.vectors:
+        every, english, other = (report.vectors[key] for key in ("all", "english", "other_tokens"))
+        said = (
+            f"Cosine to the original: mean {every['mean_cosine']:.4f}, least {every['least_cosine']:.4f} over "
+            f"{every['texts']} texts; in English least {english['least_cosine']:.4f}"
+        )
+        if other["texts"]:
+            said += f"; where tokens differ ({other['texts']} texts) mean {other['mean_cosine']:.4f}"
+        console.say(f"{said}.")
     console.data({**asdict(report), "file": str(place), "peak_rss_bytes": child.peak_rss_bytes}, str(place))
 
 

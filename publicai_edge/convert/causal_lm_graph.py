@@ -121,7 +121,7 @@ def _place(name: str, value: Tensor, stream: Any) -> Any:
     if value.nbytes < _INLINE_BYTES:
         return numpy_helper.from_array(value, name)
     tensor = onnx.TensorProto(name=name, data_type=onnx.helper.np_dtype_to_tensor_dtype(value.dtype), dims=value.shape)
-    _point(tensor, _append(stream, memoryview(value).cast("B")), value.nbytes)
+    _point(tensor, _append(stream, value.data.cast("B")), value.nbytes)
     return tensor
 
 

@@ -34,3 +34,5 @@ CHECK_TEXTS: tuple[str, ...] = (
         for number in range(1, 31)
     ),
 )
+
+ENGLISH_TEXTS: tuple[str, ...] = (*CHECK_TEXTS[:7], CHECK_TEXTS[-1])

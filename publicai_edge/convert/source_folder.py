@@ -45,7 +45,7 @@ def check(folder: Path, pooling: str, max_tokens: int) -> dict[str, Any]:
             f"{folder} has no tokenizer.json; a kiosk reads only that form of tokenizer.",
             hint="Save it once: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER).",
         )
-    _check_modules(folder)
+    check_modules(folder)
     _check_pooling(folder, pooling)
     _check_length(folder, config, max_tokens)
     return config
@@ -179,7 +179,12 @@ def _corrupt(path: Path, why: str) -> ModelError:
     return ModelError(f"{path} is not a whole safetensors file: {why}.", hint="Fetch the model again.")
 
 
-def _check_modules(folder: Path) -> None:
+def check_modules(folder: Path) -> None:
+    """Refuse a model whose vectors pass a layer after pooling that no conversion carries over.
+
+    Raises:
+        ModelError: ``modules.json`` names such a layer.
+    """
     if not (folder / "modules.json").exists():
         return
     modules = _json(folder / "modules.json")

@@ -3,12 +3,13 @@
 Runs in a child process: transformers on one side, llama.cpp's vocabulary on the other.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from publicai_edge.convert.check_texts import CHECK_TEXTS
-from publicai_edge.convert.gguf import memory
+from publicai_edge.convert.check_texts import CHECK_TEXTS, ENGLISH_TEXTS
+from publicai_edge.convert.gguf import memory, scripts
 from publicai_edge.convert.gguf.run import stay_offline
 from publicai_edge.errors import ModelError
 from publicai_edge.progress import Progress
@@ -34,13 +35,16 @@ _HARD_TEXTS = (
     "=====-----*****.....!!!!!?????\"\"\"'''```",
 )  # fmt: skip
 _SHOWN = 24
+_SPECIAL = "special tokens"
 
 
 def run(payload: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Compare ``payload["folder"]`` with ``payload["gguf"]``.
 
     Returns:
-        ``texts`` and ``tokens`` compared, and ``difference``: a sentence on the first text that differs, or None.
+        ``texts`` and ``tokens`` compared; ``differing`` texts, in all and by ``differing_kinds`` (a script, or special
+        tokens); ``equal_scripts``, which no differing text is written in; ``english_texts`` and, of them,
+        ``english_differing``; and ``difference``: a sentence on the first text that differs, or None.
     """
     stay_offline()
     memory.be_thrifty()
@@ -48,18 +52,41 @@ def run(payload: dict[str, Any], progress: Progress) -> dict[str, Any]:
     from publicai_edge.engine.llama import LlamaModel
 
     model = LlamaModel(Path(payload["gguf"]), vocab_only=True)
-    texts = [*_HARD_TEXTS, *CHECK_TEXTS, *original.special_texts()]
-    count, differing, first = 0, 0, None
+    special = original.special_texts()
+    texts = [*_HARD_TEXTS, *CHECK_TEXTS, *special]
+    count, first = 0, None
+    differing: dict[str, set[str]] = {}
+    seen: Counter[str] = Counter()
     with progress.task("Comparing the tokenizers", total=len(texts)) as task:
         for text in texts:
+            seen.update({script for script, _ in scripts.parts(text)} - {scripts.NO_SCRIPT})
             for how, ours, theirs in _both(model, original, text):
                 count += len(theirs)
                 if ours != theirs:
-                    differing += 1
+                    differing.setdefault(text, {_SPECIAL} if text in special else _kinds(model, original, text))
                     first = first or _sentence(text, how, ours, theirs)
             task.advance(1)
     model.close()
-    return {"texts": len(texts), "tokens": count, "differing": differing, "difference": first}
+    kinds = Counter(kind for found in differing.values() for kind in found)
+    return {
+        "texts": len(texts),
+        "tokens": count,
+        "differing": len(differing),
+        "differing_kinds": dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0]))),
+        "equal_scripts": sorted(seen.keys() - kinds.keys()),
+        "english_texts": len(ENGLISH_TEXTS),
+        "english_differing": sum(text in differing for text in ENGLISH_TEXTS),
+        "difference": first,
+    }
+
+
+def _kinds(model: Any, original: "_Original", text: str) -> set[str]:
+    """Return the scripts whose parts of a text differ on their own; all of its scripts where none does."""
+    parts = scripts.parts(text)
+    alone = {
+        script for script, part in parts if any(ours != theirs for _, ours, theirs in _both(model, original, part))
+    }
+    return alone or {script for script, _ in parts} or {scripts.NO_SCRIPT}
 
 
 class _Original:

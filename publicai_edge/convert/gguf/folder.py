@@ -62,6 +62,8 @@ def check(folder: Path) -> dict[str, Any]:
             '"architectures": ["LlamaForCausalLM"].',
             hint="Fetch config.json from the model's repository again.",
         )
+    if not source_folder.is_causal(config):
+        source_folder.check_modules(folder)
     return config
 
 
