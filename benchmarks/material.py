@@ -9,9 +9,10 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import platformdirs
 
-from publicai_edge import digest
+from publicai_edge import digest, gguf
 from publicai_edge.corpus import Corpus, Split, split, udhr
 from publicai_edge.progress import Silent
 from publicai_edge.quantize import quantize
@@ -32,6 +33,7 @@ _NOMIC_PARTS = (9, 10, 11, 12)
 _NOMIC_OFFSET, _NOMIC_DEFLATED = 787_093_759, 251_925_895
 _NOMIC_SHA256 = "f7af6f66802f4df86eda10fe9bbcfc75c39562bed48ef6ace719a251cf1c2fdb"
 _PIECE = 90 << 20
+_BLOCK = 32  # weights that shared a scale
 
 
 def store() -> Store:
@@ -58,6 +60,36 @@ def smollm2() -> Path:
 def smollm2_f16() -> Path:
     """The same, written out in 16 bits."""
     return _sixteen_bits(smollm2(), _kept("SmolLM2-135M-Instruct.F16.gguf"))
+
+
+def smollm2_noisy() -> Path:
+    """The same with noise of half a quantization step added, so that no type returns its weights exactly.
+
+    Weights that lie on the grid of Q4_1 come back whole in Q4_1 and Q5_1 and nearly so in Q4_K: comparing mixtures of
+    types on them would compare how well each hits that grid. This is a stand-in for a model in real 16 bits, not one.
+    """
+    target = _kept("SmolLM2-135M-Instruct.noisy.F16.gguf")
+    if target.exists():
+        return target
+    temporary = target.with_suffix(".part")
+    shutil.copyfile(smollm2_f16(), temporary)
+    header, random = gguf.read(temporary), np.random.default_rng(1)
+    data = np.memmap(temporary, np.uint8, "r+")
+    for tensor in header.tensors:
+        if tensor.type != "F16":
+            continue
+        start = header.data_start + tensor.offset
+        stored = data[start : start + 2 * tensor.weights].view(np.float16)
+        blocks = stored.astype(np.float32).reshape(-1, _BLOCK)
+        if tensor.name == "token_embd.weight":  # was Q8_0
+            step = np.abs(blocks).max(1, keepdims=True) / 127
+        else:  # was Q4_1
+            step = (blocks.max(1, keepdims=True) - blocks.min(1, keepdims=True)) / 15
+        noise = random.uniform(-0.5, 0.5, blocks.shape).astype(np.float32)
+        stored[:] = (blocks + noise * step).astype(np.float16).ravel()
+    data.flush()
+    temporary.rename(target)
+    return target
 
 
 def qwen_f16() -> Path:

@@ -192,48 +192,58 @@ def evaluating(work: Path, split: Split, runs: int, tags: Sequence[str]) -> list
 
 
 def mixing(work: Path, split: Split) -> list[Row]:
-    """Compare mean KL at the same bytes: each tensor its own type, against llama-quantize's stock mixes."""
+    """Compare mean KL at the same bytes: each tensor its own type, against llama-quantize's stock mixes.
+
+    On the model with noise (material.py says why), and calibrated by each side's own tool on the same texts.
+    """
     tool, collector = peers.tool("llama-quantize"), peers.tool("llama-imatrix")
     if tool is None or collector is None:
         return [rows.missing("mean KL at the same bytes", "the tools are not built: python benchmarks/peers.py")]
-    model = material.smollm2_f16()
+    model = material.smollm2_noisy()
     text, theirs, ours = work / "calibration.txt", work / "theirs.imatrix.gguf", work / "ours.imatrix.gguf"
     text.write_text(material.as_text(split.calibration), "utf-8")
     _command([collector, "-m", model, "-f", text, "-c", CONTEXT, "-t", THREADS, "--no-ppl", "-o", theirs])
     collect(model, split.calibration, ours, context=CONTEXT, progress=Silent())
     started = time.perf_counter()
-    sensitive = sensitivity.measure(model, ours, split.calibration.documents, work / "state.json", Silent())
+    sensitive = sensitivity.measure(
+        model,
+        ours,
+        split.calibration.documents,
+        work / "state.json",
+        Silent(),
+        tensors=mix.quantizable(model),
+    )
     searched = time.perf_counter() - started
-    reference = _reference(work, model, split)
+    reference = make_reference(
+        work / "noisy.reference", model, split.evaluation.documents, context=CONTEXT, progress=Silent()
+    )
     found = []
     for kind in ("Q4_K_M", "Q3_K_M"):
         stock, mixed = work / f"stock-{kind}.gguf", work / f"mixed-{kind}.gguf"
         _command([tool, "--imatrix", theirs, model, stock, kind, THREADS])
         choices = mix.candidates(gguf.read(model), sensitive.losses)
-        fixed = mix.fixed_bytes(model, choices, ours)
-        chosen = mix.assign(choices, stock.stat().st_size, fixed=fixed)
+        chosen = mix.assign(choices, stock.stat().st_size, fixed=mix.fixed_bytes(model, choices, ours))
         quantize(
             model,
             mixed,
-            kind,
+            mix.BASE_TYPE,
             allow_requantize=False,
             progress=Silent(),
             imatrix=ours,
-            tensor_types=chosen.tensor_types,
+            tensor_types=dict(chosen.tensor_types),
         )
         kept = [
             _losses(measure(reference, path, split.evaluation.documents, progress=Silent())) for path in (mixed, stock)
         ]
-        mine, peer = ([statistics.fmean(losses.values())] for losses in kept)
-        sizes = mixed.stat().st_size, stock.stat().st_size
-        found.append(
-            rows.against(f"mean KL, 8 languages, bytes of {kind}", "", mine, f"{kind} with imatrix", peer, 0.9)
-        )
-        found.append(rows.against(f"bytes, mixed against {kind}", "MB", [sizes[0] / 1e6], kind, [sizes[1] / 1e6], 1.0))
-        worst = [[max(losses.values())] for losses in kept]
-        found.append(
-            rows.against(f"worst language's KL, bytes of {kind}", "", worst[0], f"{kind} with imatrix", worst[1], 1.0)
-        )
+        sizes = [path.stat().st_size / 1e6 for path in (mixed, stock)]
+        means = [statistics.fmean(losses.values()) for losses in kept]
+        worst = [max(losses.values()) for losses in kept]
+        peer = f"{kind} with imatrix"
+        found += [
+            rows.against(f"mean KL, 8 languages, bytes of {kind}", "", means[:1], peer, means[1:], 0.9),
+            rows.against(f"worst language's KL, bytes of {kind}", "", worst[:1], peer, worst[1:], 0.9),
+            rows.against(f"bytes, mixed against {kind}", "MB", sizes[:1], peer, sizes[1:], 1.0),
+        ]
         print(f"{kind}: mixed {kept[0]}\n{kind}: stock {kept[1]}")
     print(f"search for the mixes: {searched:.0f} s; notes: {sensitive.notes}")
     return found

@@ -211,9 +211,9 @@ def _check_settings(settings: CausalLmSettings) -> None:
         )
     if settings.quantize == "int8-dynamic" and not settings.force:
         raise RecipeError(
-            "Dynamic int8 ruins causal language models: it has one scale for all activations of a run, and theirs "
-            "differ a thousandfold. SmolLM2's perplexity rose 1.9 times (KL divergence 0.76 nats per token), and it "
-            "continued otherwise with its cache than without.",
+            "Dynamic int8 ruins causal language models; it has one scale for all activations of a run. Measured on "
+            "SmolLM2: perplexity 1.9 times the original's, KL divergence 0.76 nats per token, and 0.41 between "
+            "decoding token by token and reading at once.",
             hint="Choose int8, which quantizes the weights in blocks and loses almost nothing, or int4. To measure "
             "dynamic int8 all the same, say --force.",
         )

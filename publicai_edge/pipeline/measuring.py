@@ -141,7 +141,11 @@ class Measuring:
 
     def quantized(self, name: str) -> StepResult:
         """Return the model in a type, or with a type for each tensor."""
-        tensor_types = dict(self._mix(name).tensor_types) if candidates.is_mixed(name) else {}
+        base, tensor_types = name, {}
+        if candidates.is_mixed(name):
+            from publicai_edge.quantize import mix
+
+            base, tensor_types = mix.BASE_TYPE, dict(self._mix(name).tensor_types)
         inputs = {
             "model": self.subject.model.sha256,
             "type": name,
@@ -156,7 +160,7 @@ class Measuring:
             done = quantize(
                 self.reference_path,
                 folder / MODEL_FILE,
-                candidates.base(name),
+                base,
                 allow_requantize=self.settings.allow_requantize,
                 progress=self.runner.progress,
                 imatrix=self._imatrix_path,
@@ -182,6 +186,7 @@ class Measuring:
     def _sensitivity(self) -> "Sensitivity":
         """What quantizing each tensor alone costs, on the calibration texts."""
         from publicai_edge.evaluate.sensitivity import Sensitivity, measure
+        from publicai_edge.quantize import mix
 
         inputs = {
             "model": self.subject.model.sha256,
@@ -194,7 +199,14 @@ class Measuring:
         def run(_folder: Path) -> dict[str, Any]:
             state.parent.mkdir(parents=True, exist_ok=True)
             documents = corpora.load(store, self.sides.calibration).documents
-            found = measure(self.reference_path, self._imatrix_path, documents, state, self.runner.progress)
+            found = measure(
+                self.reference_path,
+                self._imatrix_path,
+                documents,
+                state,
+                self.runner.progress,
+                tensors=mix.quantizable(self.reference_path),
+            )
             state.unlink(missing_ok=True)
             return {"sensitivity": {**found.to_json(), "seconds": 0.0}}
 

@@ -56,7 +56,7 @@ def hub(model: Path, pins: dict[str, Pin], tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    """The shipped recipe with its documents, without a lock file; measured on less text, with a bound that Q4_0 keeps."""
+    """The shipped recipe, without a lock file; measured on less text, with a bound that Q4_0 keeps."""
     target = tmp_path / "recipes" / PI.name
     target.parent.mkdir()
     text = PI.read_text("utf-8")
