@@ -41,6 +41,10 @@ def convert(
         bool,
         typer.Option("--compare/--no-compare", help="GGUF: compare with the original, 4 bytes of memory a weight."),
     ] = True,
+    max_kl: Annotated[
+        float | None,
+        typer.Option("--max-kl", min=0, help="ONNX, language model: largest mean KL divergence to the original."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Keep a result that differs from its original; warn.")] = False,
     pooling: Annotated[
         Literal["mean", "cls"], typer.Option("--pooling", help="Search model: how token vectors become one.")
@@ -79,7 +83,7 @@ def convert(
         if to == "gguf":
             _to_gguf(folder, output, type_ or "f16", name or known, compare, force, store, offline, console)
         elif folder.is_dir() and is_causal(read_config(folder)):
-            _to_causal_onnx(folder, output, type_ or "int4", force, console)
+            _to_causal_onnx(folder, output, type_ or "int4", max_kl, force, console)
         else:
             settings = EmbeddingSettings(
                 pooling=pooling,
@@ -134,11 +138,15 @@ def _to_gguf(
     console.data({**asdict(report), "file": str(place), "peak_rss_bytes": child.peak_rss_bytes}, str(place))
 
 
-def _to_causal_onnx(folder: Path, output: Path, type_name: str, force: bool, console: Console) -> None:
+def _to_causal_onnx(
+    folder: Path, output: Path, type_name: str, max_kl: float | None, force: bool, console: Console
+) -> None:
     from publicai_edge.convert.causal_lm import CausalLmSettings, Format, convert_causal_lm
 
     chosen = cast(Format, _one_of(type_name, get_args(Format)))
-    report, child = convert_causal_lm(folder, output, CausalLmSettings(quantize=chosen, force=force), console)
+    report, child = convert_causal_lm(
+        folder, output, CausalLmSettings(quantize=chosen, max_kl=max_kl, force=force), console
+    )
     console.say(
         f"{report.bytes_before / 1e6:,.1f} MB became {report.bytes_after / 1e6:,.1f} MB ({report.quantization}); mean "
         f"KL divergence {report.loss.mean_kl:.5f} nats per token, same likeliest token {report.loss.top_agreement:.1%}."
