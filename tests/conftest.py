@@ -6,6 +6,7 @@ them is made anew in each run, so that no test passes on yesterday's work.
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,11 @@ from publicai_edge.sources import Fetcher, Request
 from publicai_edge.store import Store
 
 ROOT = Path(__file__).parent.parent
+
+# A shell starts what it puts in the background with Ctrl-C ignored, and children inherit that: the tests that
+# interrupt a build would wait for an answer that cannot come.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 RECIPE = ROOT / "recipes" / "demo.toml"
 
 
