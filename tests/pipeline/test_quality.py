@@ -152,6 +152,7 @@ def test_types_too_large_for_the_device_are_named_and_not_made(town: Town) -> No
     assert "Larger ones do not fit the device (Q8_0): the bundle takes 0.14 GB" in caught.value.message
 
 
+@pytest.mark.soak
 def test_a_mix_takes_no_more_bytes_than_the_type_it_stands_on(town: Town) -> None:
     built = town.build("mixed:Q4_K_M", "max_loss = 0.9")
     stock = town.build("Q4_K_M", "max_loss = 0.9")

@@ -130,6 +130,7 @@ print(len(done), *done)
 
 def test_a_stage_that_needs_more_says_which_extra(installed: Installed, tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "config.json").write_text('{"model_type": "bert", "architectures": ["BertModel"]}', "utf-8")
     command = [installed.program, "convert", str(tmp_path / "source"), "-o", str(tmp_path / "out")]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=bare(tmp_path), cwd=tmp_path)
     assert done.returncode == 6, done.stderr
