@@ -9,7 +9,6 @@ code from the model's repository, no pickle.
 """
 
 import importlib.metadata
-import importlib.util
 import json
 import shutil
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from typing import Any, Literal, get_args
 
 from publicai_edge import atomic, child
 from publicai_edge.child import ChildResult
-from publicai_edge.convert import source_folder
+from publicai_edge.convert import packages, source_folder
 from publicai_edge.convert.causal_lm_check import Loss
 from publicai_edge.errors import HostError, ModelError, RecipeError
 from publicai_edge.progress import Progress
@@ -112,7 +111,7 @@ def convert_causal_lm(
         ModelError: the folder cannot be converted, or the result strays too far from the original.
     """
     _check_settings(settings)
-    require_extra(settings.quantize)
+    packages.require((*_EXTRA, "onnxruntime_genai") if settings.quantize == "int4-genai" else _EXTRA, "ONNX")
     _check_source(source)
     if output.exists() and not settings.replace:
         raise HostError(
@@ -183,24 +182,6 @@ class _Work:
         self.peak = max(self.peak, result.peak_rss_bytes)
         self.seconds += result.seconds
         return result.value
-
-
-def require_extra(quantize: str) -> None:
-    """Refuse early where the packages that conversion needs are not installed.
-
-    Raises:
-        HostError: one is missing; the hint is the commands to install them without CUDA.
-    """
-    wanted = (*_EXTRA, "onnxruntime_genai") if quantize == "int4-genai" else _EXTRA
-    missing = [name for name in wanted if importlib.util.find_spec(name) is None]
-    if missing:
-        raise HostError(
-            f"Converting a model to ONNX needs {', '.join(missing)}, not installed here.",
-            hint="Install torch's CPU build first, then the rest:\n"
-            "  pip install --index-url https://download.pytorch.org/whl/cpu torch==2.13.0\n"
-            '  pip install "publicai-edge[onnx]"',
-            missing=missing,
-        )
 
 
 def _check_settings(settings: CausalLmSettings) -> None:

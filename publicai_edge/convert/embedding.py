@@ -7,7 +7,6 @@ Invariants: the same source and settings give the same bytes in any folder; noth
 unless the check passed; no network, no code from the model's repository, no pickle.
 """
 
-import importlib.util
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any, Literal
 
 from publicai_edge import child
 from publicai_edge.child import ChildResult
-from publicai_edge.convert import source_folder
-from publicai_edge.errors import HostError, ModelError
+from publicai_edge.convert import packages, source_folder
+from publicai_edge.errors import ModelError
 from publicai_edge.progress import Progress
 
 REPORT_FILE = "conversion.json"
@@ -65,7 +64,7 @@ def convert_embedding(
         HostError: the extra ``onnx`` is not installed, or the disk refuses.
         ModelError: the folder cannot be converted, or the result strays too far from the original.
     """
-    require_extra()
+    packages.require(_EXTRA, "ONNX")
     if settings.pooling not in {"mean", "cls"}:
         raise ModelError(f"Pooling is {settings.pooling!r}; expected 'mean' or 'cls'.")
     source_folder.check(source, settings.pooling, settings.max_tokens)
@@ -73,23 +72,6 @@ def convert_embedding(
     what = f"convert {source.name} to ONNX"
     result = child.run("publicai_edge.convert.embedding:convert", payload, what=what, progress=progress)
     return ConversionReport(**result.value), result
-
-
-def require_extra() -> None:
-    """Refuse early where the packages that conversion needs are not installed.
-
-    Raises:
-        HostError: one is missing; the hint is the commands to install them without CUDA.
-    """
-    missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
-    if missing:
-        raise HostError(
-            f"Converting a model to ONNX needs {', '.join(missing)}, not installed here.",
-            hint="Install torch's CPU build first, then the rest:\n"
-            "  pip install --index-url https://download.pytorch.org/whl/cpu torch==2.13.0\n"
-            '  pip install "publicai-edge[onnx]"',
-            missing=missing,
-        )
 
 
 def convert(payload: dict[str, Any], progress: Progress) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 import dataclasses
 import errno
+import importlib.util
 import json
 import shutil
 import struct
@@ -189,9 +190,9 @@ def test_corrupt_weights_are_refused_before_torch_starts(copy, tmp_path):
 
 
 def test_missing_extra_is_told_with_the_commands_that_install_it(tiny, tmp_path, monkeypatch):
-    real = causal_lm.importlib.util.find_spec
+    real = importlib.util.find_spec
     hidden = {"onnxruntime_genai"}
-    monkeypatch.setattr(causal_lm.importlib.util, "find_spec", lambda name: None if name in hidden else real(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in hidden else real(name))
     with pytest.raises(HostError, match="onnxruntime_genai") as caught:
         convert_causal_lm(tiny, tmp_path / "out", CausalLmSettings("int4-genai"), Silent())
     assert 'pip install "publicai-edge[onnx]"' in caught.value.hint

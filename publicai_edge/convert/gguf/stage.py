@@ -5,15 +5,13 @@ name, type and converter give the same bytes, wherever they lie; the source is n
 """
 
 import importlib.metadata
-import importlib.util
 from pathlib import Path
 
 from publicai_edge import atomic, child, gguf
 from publicai_edge.child import ChildResult
-from publicai_edge.convert import source_folder
+from publicai_edge.convert import packages, source_folder
 from publicai_edge.convert.gguf import compare, folder
 from publicai_edge.convert.gguf.report import GgufReport, GgufSettings, check_type
-from publicai_edge.errors import HostError
 from publicai_edge.progress import Progress
 
 _BITS = {"f16": 16, "bf16": 16, "q8_0": 8.5, "f32": 32}
@@ -41,7 +39,8 @@ def convert(
         ModelError: the folder cannot be converted, or the result differs from it.
         HostError: packages, memory or disk space are missing.
     """
-    _require(settings)
+    check_type(settings.type)
+    packages.require(_PACKAGES, "GGUF")
     config = folder.check(source)
     name = folder.clean_name(settings.name) if settings.name else folder.stable_name(source, config)
     target = output if output.suffix == ".gguf" else output / f"{name}-{settings.type.upper()}.gguf"
@@ -81,19 +80,6 @@ def convert(
         made.replace(target)
         atomic.fsync_path(target.parent)
     return report, result
-
-
-def _require(settings: GgufSettings) -> None:
-    check_type(settings.type)
-    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise HostError(
-            f"Converting a model to GGUF needs {', '.join(missing)}, not installed here.",
-            hint="Install torch's CPU build first, then the rest:\n"
-            "  pip install --index-url https://download.pytorch.org/whl/cpu torch==2.13.0\n"
-            '  pip install "publicai-edge[onnx]"',
-            missing=missing,
-        )
 
 
 def _versions() -> dict[str, str]:
