@@ -21,6 +21,7 @@ _MAX_KEYS = 1 << 16
 _MAX_TENSORS = 1 << 17
 _MAX_TEXT = 16 << 20
 _MAX_DIMENSIONS = 4
+_PIECE = 1 << 20
 
 # Scalar metadata types: code → struct format. 8 is a string, 9 an array.
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -169,6 +170,21 @@ class _Reader:
         self.stream.seek(count, 1)
         self.at += count
 
+    def skip_strings(self, count: int, what: str) -> None:
+        """Skip ``count`` strings: a vocabulary has some hundred thousand, so they are walked in large pieces."""
+        length = struct.Struct("<Q").unpack_from
+        while count:
+            piece = self.stream.read(_PIECE)
+            at, last = 0, len(piece) - 8
+            if last < 0:
+                raise self.broken(f"it ends inside {what}")
+            while count and at <= last:
+                at += 8 + length(piece, at)[0]
+                count -= 1
+            if self.at + at > min(self.size, _MAX_HEADER):
+                raise self.broken(f"it ends inside {what}")
+            self.at = self.stream.seek(self.at + at)
+
     def broken(self, why: str) -> ModelError:
         return ModelError(
             f"{self.path} is not a whole GGUF file: {why} (byte {self.at:,} of {self.size:,}).",
@@ -285,8 +301,7 @@ def _value(reader: _Reader, code: int, key: str) -> Any:
     elif inner == _STRING:
         if count * 8 > reader.size - reader.at:
             raise reader.broken(f"{key} claims {count:,} strings")
-        for _ in range(count):
-            reader.skip(reader.unpack("Q", key), key)
+        reader.skip_strings(count, key)
     else:
         raise reader.broken(f"{key} is an array of unknown type {inner}")
     return {"array": count}

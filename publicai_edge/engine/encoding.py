@@ -39,9 +39,9 @@ class _TypeTraits(ctypes.Structure):
 @cache
 def _ggml() -> Any:
     """Return llama.cpp's own library handle: ggml's symbols are found through it."""
-    from publicai_edge.engine.llama import _lib
+    from publicai_edge.engine.llama import library
 
-    native = _lib().llama_cpp._lib
+    native = library()._lib
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     native.ggml_get_type_traits.restype = ctypes.POINTER(_TypeTraits)
     native.ggml_get_type_traits.argtypes = [ctypes.c_int]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from publicai_edge.engine.chat import Prompt
-from publicai_edge.engine.llama import LlamaContext, LlamaModel, _lib
+from publicai_edge.engine.llama import LlamaContext, LlamaModel, library
 from publicai_edge.engine.protocol import Delta, Event, Finished, Sampling, Started
 
 # Prompts that patrons share are always read in pieces of this size, at build time, on the kiosk and when they are not
@@ -113,7 +113,7 @@ def generate(
 @contextmanager
 def _sampler(model: LlamaModel, sampling: Sampling) -> Iterator[Callable[[LlamaContext], int]]:
     """Yield a function that picks the next token after the context's last one."""
-    llama = _lib()
+    llama = library()
     chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
 
     def add(sampler: Any) -> None:

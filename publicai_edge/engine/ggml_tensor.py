@@ -46,7 +46,7 @@ class _InitParams(ctypes.Structure):
 
 
 @dataclass(frozen=True)
-class Library:
+class Ggml:
     """The functions of ggml a callback needs, and this build's numbers for the operations it looks for."""
 
     is_host: Any
@@ -57,15 +57,15 @@ class Library:
 
 
 @cache
-def library() -> Library:
+def ggml() -> Ggml:
     """Return ggml's functions, once its tensors are known to lie in memory as :class:`Tensor` says.
 
     Raises:
         EngineError: they do not.
     """
-    from publicai_edge.engine.llama import _lib, build_id
+    from publicai_edge.engine.llama import build_id, library
 
-    native = _lib().llama_cpp._lib
+    native = library()._lib
     pointer, size = ctypes.c_void_p, ctypes.c_size_t
     _declare(native, "ggml_backend_buffer_is_host", ctypes.c_bool, pointer)
     _declare(native, "ggml_backend_tensor_get", None, pointer, pointer, size, size)
@@ -75,7 +75,7 @@ def library() -> Library:
     if found != ctypes.sizeof(Tensor):
         raise _foreign(build_id(), f"a tensor has {found} bytes, expected {ctypes.sizeof(Tensor)}")
     operations = _compare(native, build_id())
-    return Library(native.ggml_backend_buffer_is_host, native.ggml_nbytes, native.ggml_backend_tensor_get, *operations)
+    return Ggml(native.ggml_backend_buffer_is_host, native.ggml_nbytes, native.ggml_backend_tensor_get, *operations)
 
 
 def _compare(native: Any, build: str) -> tuple[int, int]:

@@ -6,30 +6,24 @@ knows about requests.
 """
 
 import ctypes
-import os
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from publicai_edge.engine import lowlevel
 from publicai_edge.errors import EngineError, ModelError
 
 _LOG_LINES = 60
-# OpenMP threads wait by spinning. With another program on the same cores that turns into a collapse. SmolLM2-135M
-# on two cores, one kept busy: 13, 9 and 67 tokens a second in three runs with the default; 42, 46 and 46 when
-# threads spin briefly, then sleep. Alone, on a quiet machine: 141, 146, 155 and 150, 140, 149.
-_SPIN = ("GOMP_SPINCOUNT", "500")
 _log_tail: deque[str] = deque(maxlen=_LOG_LINES)
 _log_callback: Any = None
 _LEVEL_WARN = 3
 
 
-def _lib() -> Any:
+def library() -> Any:
     """Return the low-level module with its log turned into a short tail that error messages quote."""
     global _log_callback  # noqa: PLW0603 - the native library has one log for the whole process
-    os.environ.setdefault(*_SPIN)  # read once, when the library is loaded
-    import llama_cpp
-
+    llama = lowlevel.load()
     if _log_callback is None:
 
         def keep(level: int, text: bytes, _data: Any) -> None:
@@ -37,10 +31,10 @@ def _lib() -> Any:
             if level >= _LEVEL_WARN and line:
                 _log_tail.append(line)
 
-        _log_callback = llama_cpp.llama_log_callback(keep)
-        llama_cpp.llama_log_set(_log_callback, ctypes.c_void_p(0))
-        llama_cpp.llama_backend_init()
-    return llama_cpp
+        _log_callback = llama.llama_log_callback(keep)
+        llama.llama_log_set(_log_callback, ctypes.c_void_p(0))
+        llama.llama_backend_init()
+    return llama
 
 
 def build_id() -> str:
@@ -49,12 +43,12 @@ def build_id() -> str:
     The processor's features are left out on purpose: a state computed with AVX-512 on a laptop is as good on a kiosk
     without it, and keeping it is what makes the kiosk start warm.
     """
-    return f"llama-cpp-python {_lib().__version__}"
+    return f"llama-cpp-python {lowlevel.version()}"
 
 
 def system_info() -> str:
     """Return what llama.cpp says of its build and this processor, in one line."""
-    return str(_lib().llama_print_system_info().decode("utf-8", "replace")).strip()
+    return str(library().llama_print_system_info().decode("utf-8", "replace")).strip()
 
 
 class LlamaModel:
@@ -70,7 +64,7 @@ class LlamaModel:
     """
 
     def __init__(self, path: Path, *, vocab_only: bool = False, writable: bool = False) -> None:
-        self._llama = llama = _lib()
+        self._llama = llama = library()
         _log_tail.clear()
         params = llama.llama_model_default_params()
         params.vocab_only = vocab_only
@@ -174,7 +168,7 @@ class LlamaContext:
 
     def __init__(self, model: LlamaModel, *, n_ctx: int, n_seq: int, threads: int, n_batch: int = 512) -> None:
         self.model = model
-        self._llama = llama = _lib()
+        self._llama = llama = library()
         params = llama.llama_context_default_params()
         params.n_ctx = n_ctx
         params.n_batch = params.n_ubatch = n_batch
@@ -186,7 +180,7 @@ class LlamaContext:
         self.handle = llama.llama_init_from_model(model.handle, params)
         if not self.handle:
             raise EngineError(
-                f"{model.path.name} loads, but a context of {n_ctx} tokens cannot be made: {_last_words()}",
+                f"{model.path.name} loads, but a context of {n_ctx} tokens cannot be made: {last_words()}",
                 hint="Give the device more memory, or lower target.context in the recipe.",
             )
         self.memory = llama.llama_get_memory(self.handle)
@@ -226,7 +220,7 @@ class LlamaContext:
         batch.logits[count - 1] = 1 if logits else 0
         code = self._llama.llama_decode(self.handle, batch)
         if code:
-            raise EngineError(f"llama.cpp could not evaluate {count} tokens (code {code}): {_last_words()}")
+            raise EngineError(f"llama.cpp could not evaluate {count} tokens (code {code}): {last_words()}")
         self.evaluated += count
 
     def clear(self, sequence: int) -> None:
@@ -242,7 +236,7 @@ class LlamaContext:
         array = (ctypes.c_int32 * len(tokens))(*tokens)
         written = self._llama.llama_state_seq_save_file(self.handle, str(path).encode(), sequence, array, len(tokens))
         if not written:
-            raise EngineError(f"Cannot write the state of {len(tokens)} tokens to {path}: {_last_words()}")
+            raise EngineError(f"Cannot write the state of {len(tokens)} tokens to {path}: {last_words()}")
 
     def load(self, sequence: int, path: Path, capacity: int) -> list[int] | None:
         """Read a state into ``sequence``; return its tokens, or None when llama.cpp refuses the file."""
@@ -257,7 +251,7 @@ class LlamaContext:
         return list(array[: count.value])
 
 
-def _last_words() -> str:
+def last_words() -> str:
     return " ".join(list(_log_tail)[-3:]) or "it gave no reason"
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from publicai_edge.engine import ggml_tensor
 from publicai_edge.engine.ggml_tensor import TYPE_F32, TYPE_I32, Tensor
-from publicai_edge.engine.llama import LlamaModel, _last_words, _lib
+from publicai_edge.engine.llama import LlamaModel, last_words, library
 from publicai_edge.errors import EngineError
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ class Observer:
     """
 
     def __init__(self, model: Path, *, context: int, threads: int, output: bool = False) -> None:
-        self._ggml = ggml_tensor.library()
-        self._llama = llama = _lib()
+        self._ggml = ggml_tensor.ggml()
+        self._llama = llama = library()
         self._output = output
         self._statistics: dict[str, Statistics] = {}
         self._seen: dict[_Input, _Summed] = {}  # inputs of the graph under evaluation
@@ -88,7 +88,7 @@ class Observer:
         if not self._context:
             self.model.close()
             raise EngineError(
-                f"{model.name} loads, but a context of {context} tokens cannot be made: {_last_words()}",
+                f"{model.name} loads, but a context of {context} tokens cannot be made: {last_words()}",
                 hint="Collect with a smaller context.",
             )
         self._batch = llama.llama_batch_init(self._step, 0, 1)
@@ -133,7 +133,7 @@ class Observer:
             error, self._error = self._error, None
             raise error
         if code:
-            raise EngineError(f"llama.cpp could not evaluate {count} tokens (code {code}): {_last_words()}")
+            raise EngineError(f"llama.cpp could not evaluate {count} tokens (code {code}): {last_words()}")
         if not self._reused_last:
             self._last_stop.setdefault(count, self._stops)
 

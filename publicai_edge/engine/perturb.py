@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from publicai_edge import gguf
-from publicai_edge.engine.ggml_tensor import Tensor, library
-from publicai_edge.engine.llama import LlamaModel, _last_words, _lib
+from publicai_edge.engine.ggml_tensor import Tensor, ggml
+from publicai_edge.engine.llama import LlamaModel, last_words, library
 from publicai_edge.engine.scoring import Scorer
 from publicai_edge.errors import EngineError, ModelError
 
@@ -51,7 +51,7 @@ class Perturbed:
                 hint="Name the F16, BF16 or F32 file.",
                 found=header.quantization,
             )
-        library()  # refuses an engine whose tensors lie otherwise
+        ggml()  # refuses an engine whose tensors lie otherwise
         self.model = LlamaModel(path, writable=True)
         try:
             found = self._find(threads)
@@ -101,7 +101,7 @@ class Perturbed:
 
     def _find(self, threads: int) -> dict[str, tuple[int, str, tuple[int, ...]]]:
         """Evaluate two tokens, and return address, type and shape of every weight that the graph reads."""
-        llama = _lib()
+        llama = library()
         found: dict[str, tuple[int, str, tuple[int, ...]]] = {}
 
         def look(address: int, _ask: bool, _data: Any) -> bool:
@@ -120,13 +120,13 @@ class Perturbed:
         params.cb_eval = callback = llama.ggml_backend_sched_eval_callback(look)
         context = llama.llama_init_from_model(self.model.handle, params)
         if not context:
-            raise EngineError(f"{self.model.path.name} loads, but a context cannot be made: {_last_words()}")
+            raise EngineError(f"{self.model.path.name} loads, but a context cannot be made: {last_words()}")
         tokens = (ctypes.c_int32 * 2)(0, 1)
         code = llama.llama_decode(context, llama.llama_batch_get_one(tokens, 2))
         llama.llama_free(context)
         del callback
         if code:
-            raise EngineError(f"llama.cpp could not evaluate two tokens (code {code}): {_last_words()}")
+            raise EngineError(f"llama.cpp could not evaluate two tokens (code {code}): {last_words()}")
         return found
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from publicai_edge.engine.llama import LlamaModel, _last_words, _lib
+from publicai_edge.engine.llama import LlamaModel, last_words, library
 from publicai_edge.errors import EngineError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Scorer:
     """
 
     def __init__(self, model: LlamaModel, *, context: int, threads: int, batch: int = _BATCH) -> None:
-        self._llama = llama = _lib()
+        self._llama = llama = library()
         self.model = model
         self.context = context
         self._step = max(_MIN_ROWS, min(batch, _LOGIT_BYTES // (4 * model.n_vocab)))
@@ -109,7 +109,7 @@ class Scorer:
         self._handle = llama.llama_init_from_model(model.handle, params)
         if not self._handle:
             raise EngineError(
-                f"{model.path.name} loads, but a context of {context} tokens cannot be made: {_last_words()}",
+                f"{model.path.name} loads, but a context of {context} tokens cannot be made: {last_words()}",
                 hint="Measure with a smaller context.",
             )
         self._memory = llama.llama_get_memory(self._handle)
@@ -146,7 +146,7 @@ class Scorer:
         batch, targets = self._batch.fill(pieces)
         code = self._llama.llama_decode(self._handle, batch)
         if code:
-            raise EngineError(f"llama.cpp could not evaluate {batch.n_tokens} tokens (code {code}): {_last_words()}")
+            raise EngineError(f"llama.cpp could not evaluate {batch.n_tokens} tokens (code {code}): {last_words()}")
         vocabulary = self.model.n_vocab
         if not len(targets):
             return Rows(np.empty((0, vocabulary), np.float32), targets, int(batch.n_tokens))

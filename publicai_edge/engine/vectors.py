@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from publicai_edge.engine.llama import LlamaModel, _last_words, _lib
+from publicai_edge.engine.llama import LlamaModel, last_words, library
 from publicai_edge.errors import EngineError, ModelError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Vectors:
     """
 
     def __init__(self, path: Path, *, threads: int, context: int = _CONTEXT) -> None:
-        self._llama = llama = _lib()
+        self._llama = llama = library()
         self.model = LlamaModel(path)
         self._context = min(context, self.model.n_ctx_train)
         params = llama.llama_context_default_params()
@@ -46,7 +46,7 @@ class Vectors:
         self._handle = llama.llama_init_from_model(self.model.handle, params)
         if not self._handle:
             self.model.close()
-            raise EngineError(f"{path.name} loads, but no context for its embeddings can be made: {_last_words()}")
+            raise EngineError(f"{path.name} loads, but no context for its embeddings can be made: {last_words()}")
         self.width = int(llama.llama_model_n_embd(self.model.handle))
         if llama.llama_pooling_type(self._handle) in {llama.LLAMA_POOLING_TYPE_NONE, llama.LLAMA_POOLING_TYPE_RANK}:
             self.close()
@@ -106,11 +106,11 @@ class Vectors:
         batch.n_tokens = count
         code = llama.llama_decode(self._handle, batch) if memory else llama.llama_encode(self._handle, batch)
         if code:
-            raise EngineError(f"llama.cpp could not embed {count} tokens (code {code}): {_last_words()}")
+            raise EngineError(f"llama.cpp could not embed {count} tokens (code {code}): {last_words()}")
         for sequence in range(len(texts)):
             address: Any = llama.llama_get_embeddings_seq(self._handle, sequence)
             if not address:
-                raise EngineError(f"llama.cpp gave no vector for a text: {_last_words()}")
+                raise EngineError(f"llama.cpp gave no vector for a text: {last_words()}")
             vector = np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(ctypes.c_float)), (self.width,)).copy()
             length = float(np.linalg.norm(vector))
             if not np.isfinite(length) or length <= 0:

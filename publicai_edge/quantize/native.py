@@ -36,9 +36,9 @@ class Parameters:
     """``llama_model_quantize_params``, and everything it points to."""
 
     def __init__(self, type_code: int, *, allow_requantize: bool = False) -> None:
-        import llama_cpp
+        from publicai_edge.engine.llama import library
 
-        self._llama = llama_cpp
+        self._llama = llama_cpp = library()
         self._keep: list[Any] = []
         self.native = llama_cpp.llama_model_quantize_default_params()
         self.native.nthread = usable_cores()
@@ -87,11 +87,9 @@ def _exactly(name: str) -> str:
 
 def run(payload: dict[str, Any], progress: Progress) -> None:
     """Quantize in this process."""
-    import llama_cpp
+    from publicai_edge.engine.llama import library, load_error
 
-    from publicai_edge.engine.llama import build_id, load_error
-
-    build_id()  # quiets llama.cpp's log
+    llama_cpp = library()
     source, target = Path(payload["source"]), Path(payload["target"])
     params = Parameters(payload["type"], allow_requantize=payload["allow_requantize"])
     if payload["imatrix"]:
@@ -117,12 +115,11 @@ def plan(payload: dict[str, Any], _progress: Progress) -> list[dict[str, str]]:
 
     llama.cpp decides this without a public function for it, and tells it in the log of a dry run.
     """
-    import llama_cpp
     import numpy as np
 
-    from publicai_edge.engine.llama import build_id, load_error
+    from publicai_edge.engine.llama import library, load_error
 
-    build_id()
+    llama_cpp = library()
     lines: list[str] = []
     keep = llama_cpp.llama_log_callback(lambda _level, text, _data: lines.append(text.decode("utf-8", "replace")))
     source = Path(payload["source"])

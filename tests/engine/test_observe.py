@@ -91,7 +91,7 @@ def test_memory_of_a_device_is_copied_first(
 ) -> None:
     observer.observe(TOKENS)
     far = Observer(small[0], context=128, threads=1)
-    monkeypatch.setattr(far, "_ggml", ggml_tensor.Library(**{**vars(far._ggml), "is_host": lambda _buffer: False}))
+    monkeypatch.setattr(far, "_ggml", ggml_tensor.Ggml(**{**vars(far._ggml), "is_host": lambda _buffer: False}))
     far.observe(TOKENS)
     for name, item in observer.statistics.items():
         assert (far.statistics[name].sums == item.sums).all()
@@ -138,13 +138,13 @@ def test_a_library_with_another_layout_is_refused(field: str, monkeypatch: pytes
 
     assert ctypes.sizeof(Moved) == ctypes.sizeof(Tensor)
     monkeypatch.setattr(ggml_tensor, "Tensor", Moved)
-    ggml_tensor.library.cache_clear()
+    ggml_tensor.ggml.cache_clear()
     with pytest.raises(EngineError, match="lays tensors out") as caught:
-        ggml_tensor.library()
+        ggml_tensor.ggml()
     assert "pip install" in str(caught.value.hint)
     monkeypatch.undo()
-    ggml_tensor.library.cache_clear()
-    assert ggml_tensor.library().mul_mat != ggml_tensor.library().mul_mat_id
+    ggml_tensor.ggml.cache_clear()
+    assert ggml_tensor.ggml().mul_mat != ggml_tensor.ggml().mul_mat_id
 
 
 @pytest.mark.parametrize(
