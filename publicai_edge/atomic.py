@@ -12,10 +12,10 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from publicai_edge.errors import HostError
+from publicai_edge.errors import HostError, RecipeError
 
 TEMP_PREFIX = ".tmp-"
 
@@ -81,6 +81,51 @@ def require_space(folder: Path, needed: int, what: str) -> None:
         )
 
 
+def check_target(target: Path, *sources: Path) -> None:
+    """Refuse a result's place that cannot be written or would cost an input, before hours go into the result.
+
+    Args:
+        target: the file to write; replaced if it exists.
+        sources: the files that are read; the same file by another name (a link, a relative path) counts as well.
+
+    Raises:
+        RecipeError: the target is one of the sources, or a folder.
+        HostError: it cannot be written there.
+    """
+    for source in sources:
+        if target.exists() and source.exists() and target.samefile(source):
+            alias = f": {target} is the same file" if str(target) != str(source) else ""
+            raise RecipeError(
+                f"The result would overwrite {source}, which it is made from{alias}.",
+                hint="Give the result another name.",
+                path=str(target),
+            )
+    if target.is_dir():
+        raise RecipeError(
+            f"{target} is a folder; expected the name of a file for the result.",
+            hint=f"Name a file in it, such as {target / 'result'}{sources[0].suffix if sources else ''}.",
+            path=str(target),
+        )
+    check_folder(target.parent)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder for results that cannot be made or written to, before hours go into the results.
+
+    Raises:
+        HostError: a file stands in the way, or there is no permission.
+    """
+    place = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    if not place.is_dir():
+        raise HostError(
+            f"{folder} cannot be a folder for results: {place} is a file.",
+            hint="Choose another folder for them, or move that file away.",
+            path=str(folder),
+        )
+    with host_errors("write to", place), tempfile.TemporaryFile(dir=place):
+        pass
+
+
 def fsync_path(path: Path) -> None:
     """Flush a file or a folder's entries to the disk; a no-op where the system cannot open folders."""
     try:
@@ -114,14 +159,23 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Yield a fresh folder inside ``parent``, removed afterwards whatever happens short of a power cut."""
+    """Yield a fresh folder inside ``parent``, removed afterwards whatever happens short of a power cut.
+
+    Where the work fails, folders made for it on the way to ``parent`` go too, unless something else is in them.
+    """
+    made = [place for place in (parent, *parent.parents) if not place.exists()]
     with host_errors("create a folder in", parent):
         parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=temp_prefix(), dir=parent))
     try:
         yield folder
-    finally:
+    except BaseException:
         remove_tree(folder)
+        with suppress(OSError):
+            for place in made:
+                place.rmdir()
+        raise
+    remove_tree(folder)
 
 
 def remove_tree(folder: Path) -> None:

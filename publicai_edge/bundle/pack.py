@@ -36,6 +36,17 @@ class Content:
     tags: Mapping[str, bytes]
 
 
+def check(parent: Path, folder_name: str) -> None:
+    """See that a bundle can be written into ``parent``, before hours go into it.
+
+    Raises:
+        HostError: a file stands in the way, or there is no permission.
+        BundleError: something that is not a bundle stands in the way.
+    """
+    atomic.check_folder(parent)
+    _refuse_foreign(parent / folder_name)
+
+
 def write(content: Content, parent: Path, store: Store, progress: Progress) -> tuple[Path, bool]:
     """Write the bundle into ``parent/NAME-VERSION``.
 
@@ -118,7 +129,9 @@ def files_below(root: Path) -> list[str]:
 
 
 def _refuse_foreign(target: Path) -> None:
-    if target.exists() and not (target / bundle_manifest.FILE_NAME).exists() and any(target.iterdir()):
+    if target.is_dir() and ((target / bundle_manifest.FILE_NAME).exists() or not any(target.iterdir())):
+        return
+    if target.exists():
         raise BundleError(
             f"{target} exists and is not a bundle; it is left as it is.",
             hint="Move it away, or choose another folder with --output.",

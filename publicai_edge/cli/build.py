@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from publicai_edge.cli.console import Console
     from publicai_edge.pipeline.build import Built
     from publicai_edge.pipeline.options import Options
+    from publicai_edge.pipeline.steps import StepResult
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder the bundle is put into.")]
 Zip = Annotated[bool, typer.Option("--zip", help="Also write the bundle as a .zip beside it.")]
@@ -79,14 +80,25 @@ def run(recipe: Path, chosen: "Options", console: "Console", *, as_zip: bool) ->
 
 
 def _rows(built: "Built") -> list[list[str]]:
-    from publicai_edge.quantize import KEEP
-
-    rows = []
+    """Return a row for each kind of step: trying many types makes many of one kind."""
+    kinds: dict[str, list[StepResult]] = {}
     for step in built.steps:
-        peak = step.measured.get("peak_rss_bytes")
-        memory = f"{peak / 1e6:,.0f} MB" if peak and not step.reused else ""
-        seconds = "" if step.reused else f"{step.seconds:.1f}"
-        state = "kept as it is" if step.facts.get("type") == KEEP else "reused" if step.reused else "made"
-        rows.append([step.name, state, seconds, memory])
+        kinds.setdefault(step.name, []).append(step)
+    rows = [_row(name, steps) for name, steps in kinds.items()]
     rows.append(["pack", "written" if built.written else "unchanged", "", ""])
     return rows
+
+
+def _row(name: str, steps: "list[StepResult]") -> list[str]:
+    """Return a kind's row: seconds of all that were made, the highest peak of one."""
+    from publicai_edge.quantize import KEEP
+
+    made = [step for step in steps if not step.reused]
+    peak = max((step.measured.get("peak_rss_bytes") or 0 for step in made), default=0)
+    memory = f"{peak / 1e6:,.0f} MB" if peak else ""
+    seconds = f"{sum(step.seconds for step in made):.1f}" if made else ""
+    if len(steps) == 1:
+        state = "kept as it is" if steps[0].facts.get("type") == KEEP else "made" if made else "reused"
+        return [name, state, seconds, memory]
+    counts = (("made", len(made)), ("reused", len(steps) - len(made)))
+    return [name, ", ".join(f"{count} {state}" for state, count in counts if count), seconds, memory]

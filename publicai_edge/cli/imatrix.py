@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from publicai_edge.cli import options
+from publicai_edge.errors import RecipeError
 
 if TYPE_CHECKING:
     from publicai_edge.cli.console import Console
@@ -40,10 +41,13 @@ def imatrix(
 
     Example:  publicai-edge imatrix model.F16.gguf model.imatrix.gguf --texts texts -l en -l sw
     """
+    from publicai_edge import atomic
     from publicai_edge.quantize import collect
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)
-    corpus = _read(texts, tuple(languages), console)
+    tags = options.languages(languages)
+    atomic.check_target(target, model, *texts)
+    corpus = _read(texts, tags, console)
     report = collect(
         model, corpus, target, context=context, per_language=per_language, threads=threads, progress=console
     )
@@ -64,4 +68,12 @@ def _read(texts: list[Path], languages: tuple[str, ...], console: "Console") -> 
 
     reading = files.Reading(languages=languages, language=languages[0] if len(languages) == 1 else None)
     name = ", ".join(place.name for place in texts)
-    return files.read(texts, reading, name=name, license="not stated", progress=console)
+    corpus = files.read(texts, reading, name=name, license="not stated", progress=console)
+    if missing := [language for language in languages if not corpus.of(language)]:
+        raise RecipeError(
+            f"--texts {' '.join(map(str, texts))} hold nothing in {', '.join(missing)}, so the matrix would know "
+            "nothing of it.",
+            hint="Put texts in a folder named after their language (sw/leaflet.txt), end the file's name with it "
+            "(leaflet.sw.txt), or leave out that --language.",
+        )
+    return corpus

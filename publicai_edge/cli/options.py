@@ -1,12 +1,14 @@
 """The options several verbs share, and what they turn into."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from publicai_edge.cli.console import Console
+from publicai_edge.errors import RecipeError
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -26,6 +28,39 @@ Threads = Annotated[
 ]
 RecipePath = Annotated[Path, typer.Argument(help="The recipe, a .toml file.", show_default=False)]
 BundlePath = Annotated[Path, typer.Argument(help="The bundle's folder.", show_default=False)]
+
+
+def languages(given: Sequence[str]) -> tuple[str, ...]:
+    """Return what ``--language`` named, each once.
+
+    Raises:
+        RecipeError: one is no language tag.
+    """
+    from publicai_edge.recipe.fields import language_tag
+
+    for text in given:
+        try:
+            language_tag(text)
+        except ValueError as error:
+            near = _near_tag(text)
+            raise RecipeError(
+                f"--language is {text!r}; {error}" + (f"; did you mean {near!r}?" if near else "."),
+                hint="Give languages by their tags, such as -l en -l sw.",
+            ) from error
+    return tuple(dict.fromkeys(given))
+
+
+def _near_tag(text: str) -> str | None:
+    """Return the tag of the language that ``text`` names in English, or writes in capitals."""
+    import difflib
+
+    from babel import Locale
+
+    tags = {name.casefold(): tag for tag, name in Locale("en").languages.items() if tag.isalpha()}
+    if text.casefold() in tags.values():
+        return text.casefold()
+    near = difflib.get_close_matches(text.casefold(), tags, n=1, cutoff=0.8)
+    return tags[near[0]] if near else None
 
 
 def console(*, as_json: bool, debug: bool, quiet: bool = False) -> Console:

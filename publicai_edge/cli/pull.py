@@ -33,12 +33,15 @@ def pull(
 
     Example:  publicai-edge pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF/qwen2.5-0.5b-instruct-q4_0.gguf -o models
     """
+    from publicai_edge import atomic
     from publicai_edge.pipeline.build import pull as pull_recipe
     from publicai_edge.pipeline.options import Options
     from publicai_edge.sources import Fetcher, Request
     from publicai_edge.store import Store, default_root
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)
+    if output:
+        atomic.check_folder(output)
     store = Store(cache or default_root())
     if what.endswith(".toml"):
         if revision or sha256:

@@ -18,19 +18,19 @@ def check(
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Check a recipe without fetching anything.
+    """Check a recipe without fetching anything; files of this machine that it names are looked at.
 
     Example:  publicai-edge recipe check recipes/demo.toml
     """
+    from publicai_edge.pipeline import candidates, local_sources
     from publicai_edge.pipeline.documents import find_documents
     from publicai_edge.pipeline.texts import licence_text
-    from publicai_edge.quantize import KEEP, check_type
     from publicai_edge.recipe import load
+    from publicai_edge.store import Store, default_root
 
     console = options.console(as_json=json_, debug=debug)
     loaded = load(recipe)
-    if loaded.quantize.type != KEEP:
-        check_type(loaded.quantize.type)
+    candidates.check(loaded.quantize, calibrated=bool(loaded.quality and loaded.quantize.imatrix))
     documents: list[str] = []
     if loaded.knowledge:
         found = find_documents(loaded.knowledge.documents, recipe.parent)
@@ -40,6 +40,7 @@ def check(
     for what, part in (("model", loaded.model), ("embedding", loaded.embedding)):
         if part:
             licence_text(part.license, recipe.parent / part.license_file if part.license_file else None, what)
+    local_sources.check(loaded, recipe, Store(default_root()))
     value = {"recipe": str(recipe), "documents": documents, "content": loaded.model_dump(mode="json")}
     languages = ", ".join(loaded.bundle.languages)
     services = len(loaded.services)

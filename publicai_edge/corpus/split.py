@@ -59,7 +59,7 @@ def check_disjoint(calibration_digests: Iterable[str], evaluation: Corpus) -> No
         )
 
 
-def split(corpus: Corpus, calibration_share: float = 0.5) -> Split:
+def split(corpus: Corpus, calibration_share: float = 0.5, *, calibrated: bool = True) -> Split:
     """Share out a corpus, by document, in the same way every time.
 
     All translations of a document go to one side, and so do documents that share a long passage. Documents are dealt
@@ -70,6 +70,8 @@ def split(corpus: Corpus, calibration_share: float = 0.5) -> Split:
     Args:
         corpus: the documents.
         calibration_share: of the documents in every language, more than 0 and less than 1.
+        calibrated: something will be calibrated. If not, a language with too few documents for both sides is no error:
+            then the whole corpus is for evaluation.
 
     Raises:
         RecipeError: the share is out of range, or a language has too few documents to be on both sides.
@@ -86,6 +88,8 @@ def split(corpus: Corpus, calibration_share: float = 0.5) -> Split:
     )
     for language in corpus.languages:
         if not all(side.of(language) for side in sides):
+            if not calibrated:
+                return Split(corpus.where(()), corpus)
             raise _too_few(language, corpus)
     return Split(*sides)
 
@@ -174,8 +178,14 @@ def _refused(one: Document, two: Document, how: str, passage: str = "") -> Recip
 def _too_few(language: str, corpus: Corpus) -> RecipeError:
     count = len(corpus.of(language))
     units = sum(1 for unit in _units(corpus.where(corpus.of(language))))
-    why = "" if units == count else " (some share long passages, and have to stay together)"
+    if units > 1:
+        why = f"its {count} documents all came to one side"
+    else:
+        why = "there is one document" if count == 1 else f"its {count} documents share long passages and stay together"
+        why += ", and at least two are needed, one for each"
     return RecipeError(
-        f"The texts in {language} cannot serve both calibration and evaluation: there are {count}{why}.",
-        hint=f"Give more texts in {language}, or give calibration and evaluation texts of their own.",
+        f"The texts in {language} cannot serve both calibration and evaluation: {why}.",
+        hint=f"Give more texts in {language}, or do without calibration, so that all of them measure: --no-imatrix "
+        "with evaluate, imatrix = false under [quantize] in a recipe.",
+        language=language,
     )

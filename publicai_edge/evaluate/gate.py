@@ -38,7 +38,7 @@ def refusal(candidate: Candidate, others: Sequence[Candidate] = (), untested: Se
     Args:
         candidate: one whose verdict does not pass.
         others: the other measured ones.
-        untested: names of larger types that were not measured, smallest first.
+        untested: names of larger types that were not measured, smallest first, as in a ``Quality``.
 
     Raises:
         ValueError: it passes.
@@ -71,7 +71,8 @@ def _next(candidate: Candidate, others: Sequence[Candidate], untested: Sequence[
         return f"The next larger type that passes is {found.measured.name}."
     if untested:
         return f"The next larger type, {untested[0]}, was not measured: try it."
-    return "No larger type passes: allow a larger loss, or leave the model unquantized."
+    missing = "No larger type passes" if larger else "There is no larger type to try"
+    return f"{missing}: allow a larger loss, or leave the model unquantized."
 
 
 def _excess(failure: Failure) -> float:

@@ -154,7 +154,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class TextUse:
-    """Texts that were used: where they are from, on what terms, and how many documents served which purpose."""
+    """Texts that were used: where they are from, on what terms, and how many documents served which purpose.
+
+    ``calibration_documents`` counts those that the importance matrix was collected on, not those set aside for it.
+    """
 
     name: str
     license: str
@@ -189,6 +192,7 @@ class Quality:
         bounds: what was asked.
         texts: what was read.
         method: how.
+        untested: types larger than any that was measured, smallest first, where none that was measured may be used.
         notes: what a reader should know beside.
     """
 
@@ -203,6 +207,7 @@ class Quality:
     bounds: Bounds
     texts: tuple[TextUse, ...]
     method: Method
+    untested: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

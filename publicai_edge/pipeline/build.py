@@ -65,11 +65,14 @@ def build(recipe_path: Path, options: Options) -> Built:
         PublicAIError: of the class of whatever went wrong; nothing half-written is left.
     """
     recipe = load_recipe(recipe_path)
+    pack.check(options.output, f"{recipe.bundle.name}-{recipe.bundle.version}")
     inputs = _check_inputs(recipe, recipe_path.parent, options)
     pins = fetching.fetch(recipe, recipe_path, options)
     runner = Runner(options.store, options.progress)
 
     source, inspected, name = _source_model(runner, recipe, pins, options)
+    if options.model is None:
+        candidates.check_source(recipe.quantize, inspected.facts["quantization"], inspected.facts["quantized"], name)
     fetching.write_lock(recipe_path, pins, options)  # not before: a model that cannot be used is not worth pinning
     embedding, converted = _make_embedding(runner, recipe, pins, options)
     indexed = _index(runner, recipe, inputs, embedding)
@@ -89,7 +92,15 @@ def build(recipe_path: Path, options: Options) -> Built:
     facts["budget"] = budget.check(recipe, inspected.facts, payload, warmed.facts["tokens"])
     content = _content(options.store, inputs, pins, payload, facts, warmed.files)
     folder, written = pack.write(content, options.output, options.store, options.progress)
+    _withdraw_refusal(folder)
     return Built(folder, written, tuple(runner.done), facts)
+
+
+def _withdraw_refusal(folder: Path) -> None:
+    """Remove the report of an earlier build of this bundle that was refused: it no longer holds."""
+    from publicai_edge.pipeline import quality
+
+    quality.withdraw(folder)
 
 
 def _check_inputs(recipe: Recipe, base: Path, options: Options) -> _Inputs:

@@ -1,7 +1,8 @@
 """The names a recipe may give in [quantize]: types, mixtures of types, "auto"; and which ones "auto" tries."""
 
-from publicai_edge.errors import RecipeError
-from publicai_edge.quantize import KEEP, check_type
+from publicai_edge.errors import ModelError, RecipeError
+from publicai_edge.quantize import KEEP, check_type, types
+from publicai_edge.quantize.types import is_type, unknown_type
 from publicai_edge.recipe import AUTO, Quantize
 
 MIXED = "mixed:"
@@ -32,18 +33,48 @@ def check(settings: Quantize, *, calibrated: bool) -> tuple[str, ...]:
     """
     if settings.type == KEEP:
         return (KEEP,)
-    named = (settings.candidates or DEFAULT) if settings.type == AUTO else (settings.type,)
-    return tuple(dict.fromkeys(_exact(name, calibrated=calibrated) for name in named))
+    if settings.type != AUTO:
+        return (_exact(settings.type, (KEEP, AUTO), calibrated=calibrated),)
+    return tuple(dict.fromkeys(_exact(name, (), calibrated=calibrated) for name in settings.candidates or DEFAULT))
 
 
-def _exact(name: str, *, calibrated: bool) -> str:
+def check_source(settings: Quantize, quantization: str, is_quantized: bool, name: str) -> None:
+    """Refuse to quantize what is quantized already, unless the recipe says so; before anything is collected for it.
+
+    Args:
+        settings: the recipe's.
+        quantization: the source's, such as "Q4_1".
+        is_quantized: whether that is less than 16 bits.
+        name: the source, as the recipe names it.
+
+    Raises:
+        ModelError: it is quantized, and that is not allowed.
+    """
+    if settings.type == KEEP or settings.allow_requantize or not is_quantized:
+        return
+    raise ModelError(
+        f"{name} is already quantized ({quantization}); quantizing it again (quantize.type = {settings.type!r}) adds "
+        "the second loss to the first.",
+        hint='Name the F16 or BF16 original in model.source, say quantize.type = "keep", or '
+        "quantize.allow_requantize = true.",
+        found=quantization,
+    )
+
+
+def _exact(name: str, words: tuple[str, ...], *, calibrated: bool) -> str:
+    """Return a type's exact name; ``words`` are those that may stand in a type's place here."""
     mixed = name.lower().startswith(MIXED)
     if mixed and not calibrated:
         raise RecipeError(
             f"quantize.type {name!r} needs texts to calibrate with: each tensor gets its type by what it does there.",
-            hint="Add a [quality] table with [[quality.texts]], and leave quantize.imatrix on.",
+            hint="Add a [quality] table with [[quality.texts]], and leave quantize.imatrix on; for `evaluate`, leave "
+            "out --no-imatrix.",
         )
-    if name.lower() in {KEEP, AUTO}:
+    if name.lower() in {KEEP, AUTO} and not words:
         raise RecipeError(f"{name!r} cannot be one of quantize.candidates.", hint="Name types, such as Q4_K_M.")
-    exact = check_type(name[len(MIXED) :] if mixed else name, imatrix=calibrated)
+    bare = name[len(MIXED) :] if mixed else name
+    if not is_type(bare):
+        offered = types(imatrix=calibrated)
+        raise unknown_type(name, [*words, f"{MIXED}TYPE", *offered], more=[MIXED + item for item in offered])
+    exact = check_type(bare, imatrix=calibrated)
     return MIXED + exact if mixed else exact

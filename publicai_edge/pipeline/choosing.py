@@ -73,7 +73,14 @@ def reason(choice: Choice, names: Sequence[str]) -> str:
         return f"The recipe asks for {names[0]}."
     if choice.name is None:
         return f"None of the {len(names)} types that may be chosen from keeps within every bound and fits the device."
-    return f"{choice.name} is the smallest of {len(names)} types that keeps within every bound and fits the device."
+    said = f"{choice.name} is the smallest of {len(names)} types that keeps within every bound and fits the device"
+    tried = {item.measured.name for item in choice.candidates}
+    spared = [name for name in names if name not in tried]
+    if not spared:
+        return f"{said}."
+    if len(spared) == 1:
+        return f"{said}; the larger one, {spared[0]}, needed no measuring."
+    return f"{said}; the {len(spared)} larger ones needed no measuring."
 
 
 def line(measured: Measured, verdict: Verdict, bounds: Bounds) -> str:

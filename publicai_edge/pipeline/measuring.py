@@ -55,6 +55,8 @@ _ANSWERS_CODE = (
 )
 _IMATRIX_CODE = (*_QUANTIZE_CODE, "publicai_edge.engine.observe", "publicai_edge.corpus.balance")
 
+_NOTICEABLE = 1.01  # a file of another's making is a little larger or smaller than one of the same type from here
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -134,6 +136,29 @@ class Measuring:
         stock = [candidates.base(name) for name in names]
         plans = plan(self.reference_path, stock, imatrix=self._imatrix_path or False, progress=self.runner.progress)
         return {name: plans[candidates.base(name)].bytes for name in names}
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether an importance matrix was needed so far, and made."""
+        return vars(self).get("imatrix") is not None
+
+    @property
+    def calibration_documents(self) -> frozenset[str]:
+        """Digests of the documents that the importance matrix was collected on, if one was needed: not all fit."""
+        from publicai_edge import gguf
+        from publicai_edge.quantize.provenance import DOCUMENTS
+
+        path = self._imatrix_path if self.calibrated else None
+        return frozenset(gguf.strings(path, DOCUMENTS)) if path else frozenset()
+
+    def larger(self, tried: Sequence[Measured]) -> dict[str, int]:
+        """Return the types of :data:`candidates.DEFAULT` that take more bytes than any measured one, smallest first."""
+        from publicai_edge.quantize.predict import plan
+
+        most = max(item.bytes for item in tried) * _NOTICEABLE
+        plans = plan(self.reference_path, candidates.DEFAULT, imatrix=True, progress=self.runner.progress)
+        by_size = sorted(plans.values(), key=lambda found: found.bytes)
+        return {found.type: found.bytes for found in by_size if found.bytes > most}
 
     @property
     def _imatrix_path(self) -> Path | None:

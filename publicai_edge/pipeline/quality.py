@@ -1,6 +1,7 @@
 """From a model and what a recipe says of quality to the model that is packed, and the report on it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,8 +12,8 @@ from publicai_edge.artifact import Blob, FileSet
 from publicai_edge.errors import RecipeError
 from publicai_edge.evaluate import gate
 from publicai_edge.evaluate.questions import Question
-from publicai_edge.evaluate.report import render_html, render_json
-from publicai_edge.evaluate.result import Bounds, Candidate, Method, TextUse
+from publicai_edge.evaluate.report import is_report_html, is_report_json, render_html, render_json
+from publicai_edge.evaluate.result import Bounds, Method, TextUse
 from publicai_edge.evaluate.result import Quality as Report
 from publicai_edge.evaluate.statistics import RESAMPLES
 from publicai_edge.pipeline import candidates, choosing, corpora
@@ -73,10 +74,11 @@ def choose(
     if quality is None:
         raise RuntimeError("a recipe without [quality] has nothing to choose by")
     parts = [TextsPart(texts, pins[texts_role(number)].files) for number, texts in enumerate(quality.texts, 1)]
-    split = corpora.split_texts(runner, parts, quality, recipe.bundle.languages)
+    calibrated = recipe.quantize.imatrix
+    split = corpora.split_texts(runner, parts, quality, recipe.bundle.languages, calibrated=calibrated)
     settings = Settings(
         context=quality.context,
-        calibrate=recipe.quantize.imatrix,
+        calibrate=calibrated,
         allow_requantize=recipe.quantize.allow_requantize,
         answer_context=recipe.target.context,
     )
@@ -93,9 +95,10 @@ def choose(
         split,
         measuring,
         reason=choosing.reason(choice, names),
+        fits=fits,
     )
     if choice.step is None:
-        raise _refusal(measuring, choice, made, refused, automatic=recipe.quantize.type == AUTO)
+        raise _refusal(choice, made, refused, automatic=recipe.quantize.type == AUTO)
     return Chosen(choice.step, made)
 
 
@@ -108,8 +111,10 @@ def report(
     measuring: Measuring,
     *,
     reason: str,
+    fits: Fits = lambda _size: None,
 ) -> Report:
     """Return everything a report tells."""
+    used = corpora.calibrated_with(measuring.runner.store, split, measuring.calibration_documents)
     return Report(
         title=title,
         reference=reference.name,
@@ -120,16 +125,27 @@ def report(
         chosen=choice.name,
         reason=reason,
         bounds=bounds,
-        texts=tuple(_text_use(item) for item in split.facts["texts"]),
+        texts=tuple(_text_use(item, count) for item, count in zip(split.facts["texts"], used, strict=True)),
         method=Method(
             engine=f"llama.cpp (llama-cpp-python {version('llama-cpp-python')})",
             context=measuring.settings.context,
             tokens_per_language=None,
             resamples=RESAMPLES,
-            imatrix=measuring.settings.calibrate,
+            imatrix=measuring.calibrated,
         ),
+        untested=_untested(measuring, choice, fits),
         notes=(*_text_notes(split), *measuring.notes),
     )
+
+
+def _untested(measuring: Measuring, choice: Choice, fits: Fits) -> tuple[str, ...]:
+    """Return the larger types that are left to try and fit the device, where all that were measured fail."""
+    measured = [item for item in choice.candidates if item.measured.languages]
+    if not measured or any(item.verdict.passes for item in measured):
+        return ()
+    known = {item.measured.name for item in choice.candidates}
+    larger = measuring.larger([item.measured for item in measured])
+    return tuple(name for name, size in larger.items() if name not in known and fits(size) is None)
 
 
 def files(runner: Runner, made: Report) -> FileSet:
@@ -159,13 +175,13 @@ def write(made: Report, page: Path, record: Path) -> None:
             atomic.write_bytes(path, data)
 
 
-def _text_use(item: Mapping[str, Any]) -> TextUse:
+def _text_use(item: Mapping[str, Any], calibration_documents: int) -> TextUse:
     return TextUse(
         name=item["name"],
         license=item["license"],
         license_url=item["license_url"],
         languages=tuple(item["languages"]),
-        calibration_documents=item["calibration_documents"],
+        calibration_documents=calibration_documents,
         evaluation_documents=item["evaluation_documents"],
     )
 
@@ -174,9 +190,22 @@ def _text_notes(split: StepResult) -> list[str]:
     return [f"{item['name']}: {note}" for item in split.facts["texts"] for note in item["notes"]]
 
 
-def _refusal(measuring: Measuring, choice: Choice, made: Report, place: Path, *, automatic: bool) -> RecipeError:
+def _refusal_files(place: Path) -> tuple[Path, Path]:
+    """Return where the report on a refused model goes: beside the bundle that there is not, named after it."""
+    return place.with_name(f"{place.name}-{HTML}"), place.with_name(f"{place.name}-{JSON}")
+
+
+def withdraw(place: Path) -> None:
+    """Remove the report that an earlier, refused build left at ``place``; nothing that this program did not write."""
+    for path, is_report in zip(_refusal_files(place), (is_report_html, is_report_json), strict=True):
+        with suppress(OSError):
+            if path.is_file() and not path.is_symlink() and is_report(path.read_bytes()):
+                path.unlink()
+
+
+def _refusal(choice: Choice, made: Report, place: Path, *, automatic: bool) -> RecipeError:
     """Return the error for a model that may not be packed, after leaving the report where the bundle would be."""
-    page, record = place.with_name(f"{place.name}-{HTML}"), place.with_name(f"{place.name}-{JSON}")
+    page, record = _refusal_files(place)
     write(made, page, record)
     measured = [item for item in choice.candidates if item.measured.languages]
     if not measured:
@@ -186,9 +215,8 @@ def _refusal(measuring: Measuring, choice: Choice, made: Report, place: Path, *,
             hint="Choose a smaller model, or raise [target] in the recipe if the device has more.",
         )
     best = measured[-1]
-    untested = [] if automatic else _larger(measuring, best)
     too_large = [item for item in choice.candidates if item.refused]
-    message = gate.refusal(best, measured, untested)
+    message = gate.refusal(best, choice.candidates, made.untested)
     if too_large:
         names = ", ".join(item.measured.name for item in too_large)
         message += f" Larger ones do not fit the device ({names}): {too_large[0].refused}."
@@ -199,10 +227,3 @@ def _refusal(measuring: Measuring, choice: Choice, made: Report, place: Path, *,
         report=str(page),
         languages=[failure.language for failure in best.verdict.failures],
     )
-
-
-def _larger(measuring: Measuring, refused: Candidate) -> Sequence[str]:
-    """Return the types that would be larger, smallest first."""
-    sizes = measuring.sizes(candidates.DEFAULT)
-    larger = [name for name, size in sizes.items() if size > refused.measured.bytes]
-    return sorted(larger, key=lambda name: sizes[name])

@@ -39,7 +39,7 @@ _INDEX_CODE = ("publicai_edge.knowledge", "publicai_edge.search", "publicai_edge
 
 
 @contextmanager
-def _named(path: Path, name: str) -> Iterator[None]:
+def named(path: Path, name: str) -> Iterator[None]:
     """Let errors about ``path``, a place in the cache that tells nobody anything, speak of ``name`` instead."""
     try:
         yield
@@ -64,7 +64,7 @@ def inspect_model(runner: Runner, model: Blob, name: str) -> StepResult:
         from publicai_edge.engine.probe import probe
 
         path = runner.store.path(model)
-        with _named(path, name):
+        with named(path, name):
             header = gguf.read(path)
             engine = probe(path, runner.progress)
         return {
@@ -102,7 +102,7 @@ def convert_model(runner: Runner, source: FileSet, name: str, *, offline: bool) 
             runner.store.checkout(converter, work / "converter")
             kind = _sixteen_bits(work / "source" / CONFIG_FILE)
             settings = GgufSettings(type=kind, name=name.rstrip("/").rpartition("/")[2])
-            with _named(work / "source", name):
+            with named(work / "source", name):
                 report, child = convert(
                     work / "source", folder / MODEL_FILE, settings, work / "converter", runner.progress
                 )
@@ -129,7 +129,7 @@ def quantize_model(runner: Runner, model: Blob, settings: Quantize, name: str) -
         from publicai_edge.quantize import quantize
 
         path = runner.store.path(model)
-        with _named(path, name):
+        with named(path, name):
             done = quantize(
                 path,
                 folder / MODEL_FILE,

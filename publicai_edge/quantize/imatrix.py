@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from publicai_edge import child, gguf
+from publicai_edge import atomic, child, gguf
 from publicai_edge.errors import RecipeError
 from publicai_edge.host import physical_cores
 from publicai_edge.progress import Progress
@@ -77,11 +77,12 @@ def collect(
         progress: shows tokens.
 
     Raises:
-        RecipeError: a language has no text, or the context is no sensible number.
+        RecipeError: a language has no text, the context is no sensible number, or the target is the model.
         ModelError: the model is broken or of an unknown kind.
         EngineError: the evaluation failed, or gave numbers that are not finite.
         HostError: the file cannot be written.
     """
+    atomic.check_target(target, model)
     header = gguf.read(model)
     trained = header.number("context_length") or context
     if not 32 <= context <= trained:  # noqa: PLR2004 - below, llama.cpp's batches are too small to count

@@ -47,7 +47,7 @@ def quantize(
 
     Args:
         source: a GGUF file.
-        target: where the result goes; replaced if it exists.
+        target: where the result goes; replaced if it exists, refused if it is one of the files that are read.
         type_name: a type of :func:`types`.
         allow_requantize: take a source that is already quantized.
         progress: shows how much is written.
@@ -57,11 +57,13 @@ def quantize(
             (:func:`publicai_edge.quantize.predict.plan` tells what it would pick).
 
     Raises:
-        RecipeError: an unknown type, or one that needs an importance matrix; a weight that is not there.
+        RecipeError: an unknown type, or one that needs an importance matrix; a weight that is not there; a target
+            that is the source.
         ModelError: the source or the matrix is broken, they do not belong together, or the source is already
             quantized and that is not allowed.
-        HostError: no room for the result.
+        HostError: no room for the result, or no permission.
     """
+    atomic.check_target(target, source, *([imatrix] if imatrix else []))
     wanted = check_type(type_name, imatrix=imatrix is not None)
     header = gguf.read(source)
     if header.is_quantized and not allow_requantize:

@@ -5,7 +5,7 @@ A *type* names a mixture for a whole model ("Q4_K_M"); a *tensor type* is the fo
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -68,10 +68,27 @@ def check_type(name: str, *, imatrix: bool = False) -> str:
             f"Quantization type {wanted} is not offered: it needs special kernels.",
             hint="Choose another type, such as Q4_0 or Q4_K_M.",
         )
-    near = difflib.get_close_matches(wanted, offered, n=1, cutoff=0.4)
-    raise RecipeError(
-        f"There is no quantization type {name!r}" + (f"; did you mean {near[0]!r}?" if near else "."),
-        hint=f"Known types: {KEEP}, {', '.join(offered)}.",
+    raise unknown_type(name, list(offered))
+
+
+def is_type(name: str) -> bool:
+    """Say whether llama.cpp has a type of this name, in any case; it may still need an importance matrix."""
+    return name.upper() in _declared()
+
+
+def unknown_type(name: str, known: Sequence[str], *, more: Sequence[str] = ()) -> RecipeError:
+    """Return the error for a type that is not there, with the nearest that is.
+
+    Args:
+        name: as it was written.
+        known: types that may be named here.
+        more: further names that may be meant, too many to list.
+    """
+    names = {item.upper(): item for item in (*known, *more)}
+    near = difflib.get_close_matches(name.upper(), names, n=1, cutoff=0.4)
+    return RecipeError(
+        f"There is no quantization type {name!r}" + (f"; did you mean {names[near[0]]!r}?" if near else "."),
+        hint=f"Known types: {', '.join(known)}.",
     )
 
 

@@ -24,7 +24,12 @@ def _version(text: str) -> str:
     return text
 
 
-def _language(text: str) -> str:
+def language_tag(text: str) -> str:
+    """Return a language's tag.
+
+    Raises:
+        ValueError: it is none.
+    """
     if not _LANGUAGE.fullmatch(text):
         raise ValueError("expected a BCP 47 language tag, like 'en', 'sw' or 'pt-BR'")
     return text
@@ -58,7 +63,7 @@ def _pattern(regular: str) -> WithJsonSchema:
 
 Name = Annotated[str, AfterValidator(_name), _pattern(_NAME.pattern)]
 Version = Annotated[str, AfterValidator(_version), _pattern(_VERSION.pattern)]
-Language = Annotated[str, AfterValidator(_language), _pattern(_LANGUAGE.pattern)]
+Language = Annotated[str, AfterValidator(language_tag), _pattern(_LANGUAGE.pattern)]
 Source = Annotated[str, AfterValidator(_source), _pattern(f"({'|'.join(_SCHEMES)}):.+")]
 Sha256 = Annotated[str, AfterValidator(_sha256), _pattern("[0-9a-f]{64}")]
 Words = dict[Language, Annotated[str, Field(min_length=1)]]

@@ -20,10 +20,11 @@ FORM = "file:PATH (relative to the recipe, or absolute)"
 
 @dataclass(frozen=True)
 class LocalSource:
-    """A path, and whether it was written as a folder, or is one."""
+    """A path, whether it was written as a folder, or is one, and the folder a relative path starts at."""
 
     path: Path
     folder: bool
+    base: Path
 
 
 def parse(source: str, base: Path) -> LocalSource:
@@ -40,7 +41,19 @@ def parse(source: str, base: Path) -> LocalSource:
         raise RecipeError(f"{source!r} names no file.", hint=f"Expected {FORM}.")
     refuse_name(source, text)
     path = base / Path(text).expanduser()
-    return LocalSource(path, text.endswith("/") or path.is_dir())
+    return LocalSource(path, text.endswith("/") or path.is_dir(), base)
+
+
+def check(source: LocalSource) -> None:
+    """See that it is there, and a folder where it was written as one.
+
+    Raises:
+        NotFoundError: it is not.
+    """
+    if not source.path.exists():
+        raise _missing(source)
+    if source.folder and not source.path.is_dir():
+        raise NotFoundError(f"{source.path} is a file, not a folder.", hint="Take the trailing / away.")
 
 
 def fetch(source: LocalSource, job: Job) -> Pin:
@@ -49,12 +62,9 @@ def fetch(source: LocalSource, job: Job) -> Pin:
     Raises:
         NotFoundError: it is not there.
     """
-    if not source.path.exists():
-        if job.pin and job.store.has_all(job.pin.files):
-            return job.pin
-        raise _missing(source)
-    if source.folder and not source.path.is_dir():
-        raise NotFoundError(f"{source.path} is a file, not a folder.", hint="Take the trailing / away.")
+    if not source.path.exists() and job.pin and job.store.has_all(job.pin.files):
+        return job.pin
+    check(source)
     paths = _listed(source.path) if source.folder else {source.path.name: source.path}
     names = listing.choose(paths, "" if source.folder else source.path.name, str(source.path), job.request.only)
     intake = Intake(job)
@@ -93,7 +103,7 @@ def _missing(source: LocalSource) -> NotFoundError:
         near = f"{error.hint} " if error.facts.get("nearest") else near
         return NotFoundError(
             f"There is no file or folder {source.path.absolute()}.",
-            hint=f"{near}A file: path is relative to the recipe's folder; mend it there.",
+            hint=f"{near}A relative file: path starts at {source.base.absolute()}.",
             path=str(source.path),
         )
     return NotFoundError(f"{source.path} is a link that leads nowhere.", path=str(source.path))

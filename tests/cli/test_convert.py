@@ -5,12 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from publicai_edge.cli.convert import convert
 from publicai_edge.pipeline.converter import converter_files
+from publicai_edge.pipeline.fetching import EMBEDDING_FILES, MODEL_FILES
 from publicai_edge.progress import Silent
+from publicai_edge.recipe import load
+from publicai_edge.sources import Fetcher, Request
 from tests.cli.conftest import Run
 from tests.cli.test_bad_input import is_told, written
-from tests.conftest import downloads
+from tests.conftest import RECIPE, downloads
 from tests.convert import tiny_smollm
+
+_ANY_MODEL = tuple(dict.fromkeys((*MODEL_FILES, *EMBEDDING_FILES)))
 
 
 @pytest.fixture
@@ -51,12 +57,39 @@ def test_a_missing_folder_is_named(run: Run, here: Path) -> None:
     assert written(here) == ["small.toml"]
 
 
+def test_the_hint_for_a_missing_folder_names_a_pull_of_a_model_there_is(run: Run, here: Path) -> None:
+    embedding = load(RECIPE).embedding
+    assert embedding is not None
+    done = run("convert", "nothere", "-o", "out")
+    is_told(done, 4, "nothere", f"publicai-edge pull {embedding.source} -o ")
+
+
+def test_the_example_in_the_help_converts(run: Run, here: Path) -> None:
+    example = (convert.__doc__ or "").rpartition("Example:  publicai-edge ")[2].split()
+    embedding = load(RECIPE).embedding
+    assert embedding is not None
+    assert example[:2] == ["convert", embedding.source]
+    Fetcher(downloads(), Silent()).fetch(Request(example[1], None, None, here, _ANY_MODEL))
+    done = run(*example, "--cache", downloads().root, "--offline")
+    assert done.returncode == 0, done.stderr
+    assert written(here / example[-1])[-2:] == ["model.onnx", "tokenizer.json"]
+
+
+@pytest.mark.parametrize("output", ["tiny", "mine"])
+def test_onnx_takes_no_folders_place_that_no_conversion_made(run: Run, here: Path, tiny: Path, output: str) -> None:
+    (here / "mine").mkdir()
+    (here / "mine" / "letters.txt").write_text("mine")
+    before = written(here)
+    is_told(run("convert", tiny, "-o", output, "--offline"), 2, output, "no conversion made")
+    assert written(here) == before
+
+
 def test_an_unsupported_architecture_is_named(run: Run, here: Path, tiny: Path, cache: tuple[object, ...]) -> None:
     config = tiny / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "architectures": ["NoSuchForCausalLM"]}))
     done = run("convert", tiny, "--to", "gguf", "-o", "out", *cache)
     is_told(done, 4, "'NoSuchForCausalLM'", "this llama.cpp does not convert")
-    assert written(here / "out") == []
+    assert not (here / "out").exists()
 
 
 @pytest.mark.parametrize("left", [-1, 100, 0], ids=["last byte", "header", "empty"])

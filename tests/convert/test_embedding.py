@@ -14,8 +14,8 @@ from tests.convert.minilm import INT8
 
 def test_int8_stays_near_the_original_and_is_a_quarter_of_its_size(converted):
     _, report, _ = converted
-    assert report.mean_cosine >= 0.985
-    assert report.least_cosine >= 0.96
+    assert report.mean_cosine >= 0.998
+    assert report.least_cosine >= 0.996
     assert report.texts >= 20
     assert report.bytes_after < 0.3 * report.bytes_before
     assert report.quantization == "int8"
@@ -112,3 +112,13 @@ def _copy(source, folder):
                 folder / path.name
             ).write_bytes(path.read_bytes())
     return folder
+
+
+def test_no_product_saturates_on_a_processor_without_vnni(converted):
+    """Unsigned by signed bytes do, with AVX2; activations scaled for a whole run let neighbours into a vector."""
+    import onnx
+
+    found = {node.op_type for node in onnx.load(converted[0] / "model.onnx").graph.node}
+    assert "MatMulNBits" in found
+    assert "GatherBlockQuantized" in found
+    assert not {name for name in found if "Integer" in name or "DynamicQuantize" in name}

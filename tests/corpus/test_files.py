@@ -50,6 +50,34 @@ def test_the_language_comes_from_the_folder_the_name_or_the_caller(tmp_path: Pat
     assert ("plain.txt", "en") in {(d.id, d.language) for d in corpus.documents} and not warnings
 
 
+def test_files_in_languages_that_were_not_asked_for_are_counted(tmp_path: Path):
+    for language in ("en", "sw", "es", "pt-BR", "swh"):
+        for number in range(3):
+            put(tmp_path / f"texts/{language}/{number}.txt", f"{number} in {language}.")
+    put(tmp_path / "texts/hours.fr.md", "Heures.")
+    put(tmp_path / "texts/faq-old.txt", "Nobody says what this is.")
+    corpus, warnings = read(tmp_path / "texts")
+    assert len(corpus.documents) == 6
+    assert warnings == [
+        "texts/faq-old.txt does not tell its language: left out.",
+        "3 files in es left out: not asked for (wanted: en, sw).",
+        "3 files in pt-BR left out: not asked for (wanted: en, sw).",
+        "3 files in swh left out: not asked for (wanted: en, sw).",
+        "1 file in fr left out: not asked for (wanted: en, sw).",
+    ]
+
+
+def test_one_wanted_language_takes_no_texts_that_tell_another(tmp_path: Path):
+    put(tmp_path / "texts/en/hours.txt", "Open at nine.")
+    put(tmp_path / "texts/es/hours.txt", "Abre a las nueve.")
+    put(tmp_path / "texts/plain.txt", "Nobody says what this is.")
+    corpus, warnings = read(tmp_path / "texts", reading=Reading(("en",), language="en"))
+    assert {document.text for document in corpus.documents} == {"Open at nine.", "Nobody says what this is."}
+    assert warnings == ["1 file in es left out: not asked for (wanted: en)."]
+    corpus, warnings = read(tmp_path / "texts/es", reading=Reading(("en",), language="en"))
+    assert len(corpus.documents) == 1 and not warnings
+
+
 def test_a_single_file_and_a_longer_tag(tmp_path: Path):
     place = put(tmp_path / "folheto.pt-BR.txt", "Bem-vindo.")
     corpus, _ = read(place, reading=Reading(("pt-BR",)))
@@ -95,7 +123,7 @@ def test_files_that_cannot_be_used_are_named_with_the_next_step(tmp_path: Path):
     assert [d.text for d in corpus.documents] == ["Good  text."]
     assert warnings == [
         "texts/binary.en.txt is not text: it holds zero bytes: left out. Save its text as UTF-8.",
-        "texts/empty.en.md holds no text that was not read before: left out.",
+        "texts/empty.en.md is empty: left out.",
         "texts/latin.sw.txt is not UTF-8: byte 3 is 0xe9: left out. Save it as UTF-8.",
     ]
 

@@ -57,8 +57,29 @@ def test_a_share_out_of_range_is_refused(ten: Corpus, share: float):
 
 def test_a_language_with_too_few_texts_is_named(corpus):
     made = corpus(*((f"d{n}", "en", words(60, n)) for n in range(9)), ("x", "sw", words(60, 99)))
-    with pytest.raises(RecipeError, match=r"texts in sw cannot serve both.*there are 1"):
+    with pytest.raises(RecipeError, match=r"texts in sw cannot serve both.*: there is one document, and") as caught:
         split(made)
+    assert "at least two are needed" in caught.value.message
+    assert "--no-imatrix" in (caught.value.hint or "")
+
+
+def test_documents_that_stay_together_count_as_one(corpus):
+    shared = words(60, 1)
+    made = corpus(*((f"d{n}", "en", f"{shared} {words(30, 10 + n)}") for n in range(3)))
+    with pytest.raises(RecipeError, match="its 3 documents share long passages and stay together, and at least two"):
+        split(made)
+    few = corpus(*((f"d{n}", "en", words(60, n)) for n in range(2)))
+    with pytest.raises(RecipeError, match="its 2 documents all came to one side"):
+        split(few, 0.01)
+
+
+def test_without_calibration_texts_that_are_too_few_for_both_sides_all_measure(corpus):
+    made = corpus(("x", "sw", words(60, 99)))
+    parts = split(made, calibrated=False)
+    assert not parts.calibration.documents
+    assert parts.evaluation.documents == made.documents
+    more = corpus(*((f"d{n}", "en", words(60, n)) for n in range(9)))
+    assert split(more, calibrated=False).evaluation == split(more).evaluation, "comparable with a calibrated run"
 
 
 def test_each_language_of_unrelated_texts_is_shared_out(corpus):

@@ -74,6 +74,8 @@ def test_the_refusal_names_language_figure_bound_and_what_to_try() -> None:
     assert "One more language" in text
     assert text.endswith("The next larger type that passes is Q8_0.")
     assert gate.refusal(small, [small], ["Q5_K_M", "Q8_0"]).endswith("Q5_K_M, was not measured: try it.")
-    assert "No larger type passes" in gate.refusal(small, [small])
+    failing = _candidate(_measured("Q4_K_M", 100, sw=(0.21, 0.22)), bounds)
+    assert "No larger type passes: allow" in gate.refusal(small, [small, failing])
+    assert "There is no larger type to try: allow" in gate.refusal(small, [small])
     with pytest.raises(ValueError, match="passes"):
         gate.refusal(large)

@@ -41,7 +41,19 @@ def test_the_smallest_that_passes_is_chosen_and_nothing_larger_is_made() -> None
     assert choice.name == "Q5_K_M"
     assert laboratory.made == ["Q3_K_M", "Q4_0", "Q5_K_M"]
     assert [item.verdict.passes for item in choice.candidates] == [False, False, True]
-    assert "smallest of 4 types" in reason(choice, list(SIZES))
+    said = reason(choice, list(SIZES))
+    assert "smallest of 4 types" in said
+    assert said.endswith("; the larger one, Q8_0, needed no measuring.")
+
+
+def test_the_reason_tells_of_the_types_that_needed_no_measuring() -> None:
+    names = ["Q4_0", "Q5_K_M", "Q8_0"]
+    choice = choose(Laboratory(), names, Bounds(0.5), lambda _size: None, Silent())
+    assert reason(choice, names).endswith(
+        "smallest of 3 types that keeps within every bound and fits the device; the 2 larger ones needed no measuring."
+    )
+    largest = choose(Laboratory(), names[:2], Bounds(0.1), lambda _size: None, Silent())
+    assert reason(largest, names[:2]).endswith("fits the device.")
 
 
 def test_a_bound_of_one_language_counts_in_place_of_the_overall_one() -> None:

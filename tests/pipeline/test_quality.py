@@ -14,10 +14,12 @@ from publicai_edge import gguf
 from publicai_edge.bundle.open import open_bundle
 from publicai_edge.bundle.verify import verify
 from publicai_edge.errors import RecipeError
+from publicai_edge.pipeline import quality
 from publicai_edge.pipeline.build import Built, build
 from publicai_edge.pipeline.options import Options
 from publicai_edge.progress import Recorder, Silent
 from publicai_edge.store import Store
+from tests.evaluate.report_cases import CASES
 
 RECIPE = """
 [bundle]
@@ -99,6 +101,28 @@ def ran(built: Built, name: str) -> list[bool]:
     return [not step.reused for step in built.steps if step.name == name]
 
 
+def refused_report(place: Path) -> tuple[Path, Path]:
+    """Leave a report at a place as a refused build does; return its files."""
+    page, record = place.with_name(f"{place.name}-quality.html"), place.with_name(f"{place.name}-quality.json")
+    quality.write(CASES["refused"], page, record)
+    return page, record
+
+
+def test_only_a_report_of_ours_is_removed(tmp_path: Path) -> None:
+    place = tmp_path / "gate-1.0.0"
+    page, record = refused_report(place)
+    page.write_text("<!DOCTYPE html><title>Notes of the board on the quality report</title>", "utf-8")
+    quality.withdraw(place)
+    assert page.exists()
+    assert not record.exists()
+    page, record = refused_report(place)
+    record.write_text('{"format": "the board\'s own"}', "utf-8")
+    quality.withdraw(place)
+    assert not page.exists()
+    assert record.exists()
+    quality.withdraw(tmp_path / "nothing-there")
+
+
 def test_a_type_that_fails_in_one_language_is_refused_by_name(town: Town) -> None:
     with pytest.raises(RecipeError) as caught:
         town.build("Q4_0", "max_loss_by_language = { sw = 0.06 }")
@@ -115,7 +139,9 @@ def test_a_type_that_fails_in_one_language_is_refused_by_name(town: Town) -> Non
 def test_auto_picks_a_larger_type_that_passes_and_packs_the_report(town: Town) -> None:
     bound = "max_loss_by_language = { sw = 0.06 }"
     kinds = {'type = "auto"': 'type = "auto"\ncandidates = ["Q8_0", "Q4_0", "Q5_K_S"]'}
+    refused = refused_report(town.folder / "dist" / "gate-1.0.0")
     built = town.build("auto", bound, **kinds)
+    assert not any(path.exists() for path in refused), "the report of the refused build no longer holds"
     assert built.report["quality"]["chosen"] == "Q5_K_S"
     assert built.report["quality"]["tried"] == ["Q4_0", "Q5_K_S"]
     verify(built.folder, Silent())
@@ -125,8 +151,10 @@ def test_auto_picks_a_larger_type_that_passes_and_packs_the_report(town: Town) -
     assert loss is not None
     assert 0 < loss.by_language["sw"] <= loss.allowed["sw"] == 0.06
     assert set(loss.by_language) == {"en", "sw"}
-    quality = json.loads((built.folder / "data" / "reports" / "quality.json").read_bytes())
-    assert quality["chosen"] == "Q5_K_S"
+    told = json.loads((built.folder / "data" / "reports" / "quality.json").read_bytes())
+    assert told["chosen"] == "Q5_K_S"
+    assert told["reason"].endswith("; the larger one, Q8_0, needed no measuring.")
+    assert 0 < told["texts"][0]["calibration_documents"] < 2 * told["texts"][0]["evaluation_documents"]
     page = (built.folder / loss.report).read_text("utf-8")
     assert "Swahili" in page
     assert "Paris" in page

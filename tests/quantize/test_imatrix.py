@@ -65,3 +65,11 @@ def test_a_broken_model_leaves_nothing_behind(calibrated: Calibrated, tmp_path: 
     with pytest.raises(ModelError, match=r"broken\.gguf"):
         collect(broken, texts(), tmp_path / "i.gguf", context=64, progress=Silent())
     assert list(tmp_path.iterdir()) == [broken]
+
+
+def test_the_model_is_never_overwritten(calibrated: Calibrated, tmp_path: Path) -> None:
+    model = tmp_path / "model.gguf"
+    model.write_bytes(calibrated.model.read_bytes())
+    with pytest.raises(RecipeError, match=r"would overwrite .*model\.gguf"):
+        collect(model, texts(), model, context=64, progress=Silent())
+    assert model.read_bytes() == calibrated.model.read_bytes()

@@ -185,3 +185,25 @@ def test_pattern_for_a_weight_matches_its_name_only() -> None:
     assert not re.search(pattern, "blk.11.attn_q.weight")
     assert not re.search(pattern, "blk.1_attn_q.weight")
     assert not re.search(pattern, "v.blk.1.attn_q.weight")
+
+
+@pytest.mark.parametrize("alias", ["itself", "link"])
+def test_the_source_is_never_overwritten(calibrated: Calibrated, tmp_path: Path, alias: str) -> None:
+    source = tmp_path / "model.gguf"
+    source.write_bytes(calibrated.model.read_bytes())
+    target = source
+    if alias == "link":
+        target = tmp_path / "link.gguf"
+        target.symlink_to(source)
+    with pytest.raises(RecipeError, match=r"would overwrite .*model\.gguf") as caught:
+        quantize(source, target, "Q8_0", allow_requantize=True, progress=Silent())
+    assert "another name" in str(caught.value.hint)
+    assert source.read_bytes() == calibrated.model.read_bytes()
+
+
+def test_the_importance_matrix_is_never_overwritten(calibrated: Calibrated, tmp_path: Path) -> None:
+    matrix = tmp_path / "model.imatrix.gguf"
+    matrix.write_bytes(calibrated.imatrix.read_bytes())
+    with pytest.raises(RecipeError, match=r"would overwrite .*model\.imatrix\.gguf"):
+        quantize(calibrated.model, matrix, "Q8_0", allow_requantize=True, progress=Silent(), imatrix=matrix)
+    assert matrix.read_bytes() == calibrated.imatrix.read_bytes()

@@ -4,8 +4,8 @@ A page for people, JSON for programs, a table for the terminal. All three tell t
 and the same ``Quality`` always gives the same bytes: nothing is read from the clock, the network or the machine.
 """
 
-from publicai_edge.evaluate.report.page import render_html
-from publicai_edge.evaluate.report.record import render_json
+from publicai_edge.evaluate.report.page import is_report_html, render_html
+from publicai_edge.evaluate.report.record import is_report_json, render_json
 from publicai_edge.evaluate.report.terminal import render_terminal
 
-__all__ = ["render_html", "render_json", "render_terminal"]
+__all__ = ["is_report_html", "is_report_json", "render_html", "render_json", "render_terminal"]

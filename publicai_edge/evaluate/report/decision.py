@@ -1,7 +1,8 @@
 """What was decided, in sentences: the same ones on the page, in the JSON and on the terminal.
 
 Three outcomes: ``chosen`` (a type is used, and keeps within every bound that was set), ``refused`` (no type may be
-used, or the one asked for fails), ``measured`` (nothing had to be decided). A pure function of
+used, or the one asked for fails), ``measured`` (nothing had to be chosen, and at least one type may be used). A pure
+function of
 :class:`~publicai_edge.evaluate.result.Quality`; it judges nothing anew, it tells the verdicts that are there.
 """
 
@@ -18,7 +19,6 @@ Outcome = Literal["chosen", "refused", "measured"]
 
 _JUST_OVER = 1.1  # times the bound, below which a number of times says little
 _NAMED = 3  # languages that a sentence names before it counts them
-_LARGEST = "Q8_0"  # the largest quantized type of llama.cpp that is worth trying
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Decision:
     Attributes:
         outcome: what came of it.
         headline: in a few words.
-        sentences: why, in two to four sentences.
+        sentences: why, in a few sentences.
         next_steps: what to try; empty unless refused.
         focus: the candidate that the details are about: the chosen one, else the closest; None when none was measured.
     """
@@ -46,6 +46,8 @@ def decide(quality: Quality) -> Decision:
     sentences = [quality.reason] if quality.reason else []
     if focus is not None:
         sentences += _of(quality, focus, outcome)
+    if outcome == "measured":
+        sentences += _others(quality)
     steps = _next_steps(quality, focus) if outcome == "refused" else ()
     return Decision(outcome, _headline(quality, focus, outcome), tuple(sentences), steps, focus)
 
@@ -117,15 +119,59 @@ def _headline(quality: Quality, focus: Candidate | None, outcome: Outcome) -> st
     if outcome == "chosen":
         return f"{quality.chosen} was chosen"
     if outcome == "measured":
-        held = "and within every bound" if has_bounds(quality) else "against no bound"
-        return (
-            f"{len(quality.candidates)} types measured, {held}" if len(quality.candidates) > 1 else f"Measured {held}"
-        )
+        return _within(quality)
     only = quality.chosen or (quality.candidates[0].measured.name if len(quality.candidates) == 1 else None)
-    subject = f"{only} is not good enough" if only else "no type is good enough"
-    if focus is not None and focus.verdict.passes:
-        subject = f"{only} may not be used" if only else "no type that passes may be used"
-    return f"Refused: {subject}"
+    if focus is None or focus.verdict.passes:
+        none = "no type that passes may be used" if focus else "no type may be used"
+        return f"Refused: {f'{only} may not be used' if only else none}"
+    measured = sum(bool(item.measured.languages) for item in quality.candidates)
+    if only or measured == 1:
+        return f"Refused: {only or focus.measured.name} is not good enough"
+    every = "" if measured == len(quality.candidates) else " that were measured"
+    return f"Refused: none of the {measured} types{every} is within every bound"
+
+
+def _usable(quality: Quality) -> list[Candidate]:
+    """Return the types that were measured and may be used, smallest first."""
+    found = [item for item in quality.candidates if item.verdict.passes and not item.refused]
+    return sorted(found, key=lambda item: item.measured.bytes)
+
+
+def _within(quality: Quality) -> str:
+    """Say how many types keep within the bounds, and which: all, or some."""
+    total, passing = len(quality.candidates), [item.measured.name for item in _usable(quality)]
+    if not has_bounds(quality):
+        return f"{_types(total) if total > 1 else passing[0]} measured; no bound was set"
+    if total == 1:
+        return f"{passing[0]} is within every bound"
+    if len(passing) == total:
+        return f"All {_types(total)} are within every bound"
+    which = _listed(passing) if len(passing) <= _NAMED else f"the smallest is {passing[0]}"
+    return f"{len(passing)} of {_types(total)} {'is' if len(passing) == 1 else 'are'} within every bound: {which}"
+
+
+def _others(quality: Quality) -> list[str]:
+    """Name the smallest type that may be used, where there are several, and those that may not be."""
+    if not has_bounds(quality):
+        return []
+    usable = _usable(quality)
+    sentences = []
+    if len(usable) > 1:
+        least = usable[0].measured
+        sentences.append(f"The smallest type within every bound, {least.name}, takes {figures.size(least.bytes)}.")
+    failing = [item.measured.name for item in quality.candidates if item.verdict.failures]
+    if failing:
+        sentences.append(f"Not within every bound: {_listed(failing)}.")
+    return sentences
+
+
+def _types(count: int) -> str:
+    return f"{figures.count(count)} type{'' if count == 1 else 's'}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Return words as a list: "A", "A and B", "A, B and C"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1] if words else ""]))
 
 
 def _of(quality: Quality, focus: Candidate, outcome: Outcome) -> list[str]:
@@ -222,10 +268,9 @@ def _next_steps(quality: Quality, focus: Candidate | None) -> tuple[str, ...]:
     failed = failing_languages(focus)
     where = _some(failed)
     if failed and not quality.method.imatrix:
-        steps.append(f"Calibrate: quantize with an importance matrix (imatrix in the recipe) from texts in {where}.")
-    tried = {item.measured.name.upper() for item in quality.candidates}
-    if focus.verdict.failures and focus.measured.name.upper() != _LARGEST and _LARGEST not in tried:
-        steps.append(f"Try a larger type, up to {_LARGEST}.")
+        steps.append(f"Calibrate: quantize with an importance matrix (imatrix) from texts in {where}.")
+    if focus.verdict.failures and quality.untested:
+        steps.append(f"Try {quality.untested[0]}, the next larger type: it was not measured.")
     unsure = tuple(
         item.language for item in focus.verdict.failures if item.figure == "mean_kl" and item.value <= item.bound
     )
@@ -235,7 +280,7 @@ def _next_steps(quality: Quality, focus: Candidate | None) -> tuple[str, ...]:
         )
     if failed:
         steps.append(
-            f"Or allow a greater loss in {where} (max_loss, or max_loss_by_language, in the recipe), and say in public "
+            f"Or allow a greater loss in {where} (max_loss, or max_loss_by_language in a recipe), and say in public "
             "why that is right."
         )
     elif focus.verdict.failures:

@@ -26,6 +26,7 @@ from publicai_edge.evaluate.report.plot import order, plot, shape
 from publicai_edge.evaluate.result import Answer, Candidate, Quality
 
 _HERE = Path(__file__).parent
+_GENERATOR = "publicai-edge quality report"
 _BITS = {"F32": 32.0, "F16": 16.0, "BF16": 16.0}
 
 
@@ -81,11 +82,17 @@ def render_html(quality: Quality) -> bytes:
     return environment.get_template("page.html").render(_context(quality)).encode()
 
 
+def is_report_html(data: bytes) -> bool:
+    """Say whether a page is one of :func:`render_html`'s."""
+    return _GENERATOR.encode() in data.partition(b"<style>")[0]
+
+
 def _context(quality: Quality) -> dict[str, Any]:
     decision = decide(quality)
     focus = decision.focus
     rows = _language_rows(quality, focus) if focus else ()
     return {
+        "generator": _GENERATOR,
         "quality": quality,
         "decision": decision,
         "focus": focus,

@@ -47,6 +47,15 @@ def render_json(quality: Quality) -> bytes:
     return (text + "\n").encode("utf-8", "replace")
 
 
+def is_report_json(data: bytes) -> bool:
+    """Say whether a file is one of :func:`render_json`'s, of any version of the format."""
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and str(value.get("format")).startswith(FORMAT.rpartition("/")[0] + "/")
+
+
 def _summary(quality: Quality, candidate: Candidate) -> dict[str, Any]:
     measured = candidate.measured
     worst = measured.worst if measured.languages else None

@@ -1,0 +1,87 @@
+"""See that the files a recipe names on this machine are there and of the right kind, without copying or hashing them.
+
+What lies elsewhere is not looked at. A file that is gone but pinned, and in the store, is as good as there.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from publicai_edge import gguf
+from publicai_edge.errors import ModelError, NotFoundError, RecipeError
+from publicai_edge.pipeline import candidates
+from publicai_edge.pipeline.fetching import texts_role
+from publicai_edge.pipeline.stages import CONFIG_FILE, named
+from publicai_edge.recipe import Recipe, lock
+from publicai_edge.recipe.lock import Pin
+from publicai_edge.store import Store
+
+_SCHEME = "file:"
+
+
+def check(recipe: Recipe, recipe_path: Path, store: Store) -> None:
+    """Look at every ``file:`` source of a recipe.
+
+    Raises:
+        NotFoundError: it is not there; the message names the key.
+        ModelError: the model is no GGUF file, or quantized already where the recipe would quantize it.
+        RecipeError: a folder is no model, or holds no texts.
+    """
+    pins = lock.read(lock.lock_path(recipe_path))
+    base = recipe_path.parent
+    if place := _place("model", recipe.model.source, base, pins, store):
+        _check_model(recipe, place)
+    if recipe.embedding and (place := _place("embedding", recipe.embedding.source, base, pins, store)):
+        _check_folder("embedding", recipe.embedding.source, place)
+    for number, texts in enumerate(recipe.quality.texts if recipe.quality else (), 1):
+        if place := _place(texts_role(number), texts.source, base, pins, store):
+            _check_texts(texts.source, place)
+
+
+def _place(role: str, source: str, base: Path, pins: Mapping[str, Pin], store: Store) -> Path | None:
+    """Return where a ``file:`` source is; None for another one, or where the store has it."""
+    from publicai_edge.sources import local
+
+    if not source.startswith(_SCHEME):
+        return None
+    found = local.parse(source, base)
+    pin = pins.get(role)
+    if not found.path.exists() and pin and pin.source == source and store.has_all(pin.files):
+        return None
+    try:
+        local.check(found)
+    except NotFoundError as error:
+        key = "quality.texts" if role.startswith("texts") else f"{role}.source"
+        raise NotFoundError(f"{key}: {error.message}", hint=error.hint, **error.facts) from error
+    return found.path
+
+
+def _check_model(recipe: Recipe, place: Path) -> None:
+    source = recipe.model.source
+    if place.is_dir():
+        files = [path for path in place.rglob("*") if path.is_file()]
+        if len(files) != 1:
+            _check_folder("model", source, place)
+            return
+        place = files[0]
+    with named(place, f"model.source: {source}"):
+        header = gguf.read(place)
+    candidates.check_source(recipe.quantize, header.quantization, header.is_quantized, source)
+
+
+def _check_folder(key: str, source: str, place: Path) -> None:
+    if not (place / CONFIG_FILE).is_file():
+        raise ModelError(
+            f"{key}.source: {source} is not a folder in Hugging Face layout: it has no {CONFIG_FILE}.",
+            hint="Name a folder with config.json, a tokenizer and *.safetensors"
+            + (", or a .gguf file." if key == "model" else "."),
+        )
+
+
+def _check_texts(source: str, place: Path) -> None:
+    from publicai_edge.corpus.files import SUFFIXES
+
+    found = place.rglob("*") if place.is_dir() else [place]
+    if not any(path.suffix.lower() in SUFFIXES and path.is_file() for path in found):
+        raise RecipeError(
+            f"quality.texts: {source} holds no texts.", hint=f"Kinds that can be read: {', '.join(sorted(SUFFIXES))}."
+        )
