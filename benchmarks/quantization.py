@@ -13,6 +13,7 @@ bits), and, without --quick, Qwen2.5-Coder-1.5B for the time of quantizing alone
 
 import argparse
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -334,6 +335,7 @@ def _cli(*arguments: object) -> list[object]:
 
 
 def _command(command: Sequence[object]) -> float:
+    os.sync()  # what the other side left unwritten is not this one's to wait for: ours sees its result safely on disk
     started = time.perf_counter()
     done = subprocess.run([str(part) for part in command], check=False, capture_output=True, text=True)
     spent = time.perf_counter() - started
