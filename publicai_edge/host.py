@@ -1,8 +1,18 @@
 """What this machine has: memory, cores, and what a process has used of them."""
 
+import ctypes
 import os
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+MADV_DONTNEED = 4
+_ROOT = Path("/")
+_CPUS = "sys/devices/system/cpu"
+_NO_LIMIT = 1 << 60
+# A core below this share of the fastest is a little one. Capacity is the kernel's own measure, and the middle cores of
+# a phone's processor count as big; a clock alone hides how much less a little core does in a cycle.
+_BIG_CAPACITY, _BIG_CLOCK = 0.6, 0.8
 
 
 def peak_rss_bytes() -> int:
@@ -23,33 +33,71 @@ def peak_rss_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def memory_bytes() -> tuple[int, int]:
+def memory_bytes(root: Path = _ROOT) -> tuple[int, int]:
     """Return (total, available) memory in bytes; (0, 0) where the system does not say.
 
-    A cgroup limit below the machine's memory counts as the total.
+    The limit of the process's control group, or of a group around it, counts as the total where it is lower; what the
+    group has used of it, without the file pages that it would give back, is not available.
+
+    Args:
+        root: where ``/proc`` and ``/sys`` are looked for.
     """
-    info = Path("/proc/meminfo")
+    info = root / "proc/meminfo"
     if info.exists():
         fields = dict(line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
         total = int(fields["MemTotal"].split()[0]) * 1024
         available = int(fields["MemAvailable"].split()[0]) * 1024
-        limit = _cgroup_limit()
-        return (min(total, limit), min(available, limit)) if limit else (total, available)
+        for limit, used in _memory_limits(root):
+            total, available = min(total, limit), min(available, max(0, limit - used))
+        return total, available
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         return total, total
     return 0, 0
 
 
-def _cgroup_limit() -> int | None:
-    for place in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            text = Path(place).read_text().strip()
-        except OSError:
+def _memory_limits(root: Path) -> Iterator[tuple[int, int]]:
+    """Yield (limit, used without file pages) in bytes of each control group around this process that has a limit."""
+    for group in _groups(root, "memory"):
+        limit = _number(group / "memory.max") or _number(group / "memory.limit_in_bytes")
+        if limit is None or limit >= _NO_LIMIT:
             continue
-        if text.isdigit() and int(text) < 1 << 60:
-            return int(text)
-    return None
+        used = _number(group / "memory.current") or _number(group / "memory.usage_in_bytes") or 0
+        counts = dict(line.split()[:2] for line in _text(group / "memory.stat").splitlines() if " " in line)
+        prefix = "total_" if "total_inactive_file" in counts else ""  # version 1 counts a group's children apart
+        files = sum(int(counts.get(f"{prefix}{kind}_file", 0)) for kind in ("inactive", "active"))
+        yield limit, max(0, used - files)
+
+
+def _groups(root: Path, controller: str) -> Iterator[Path]:
+    """Yield the folders of the control groups this process is in, its own first, then those around it.
+
+    Source: cgroups(7). Version 2 has one tree; version 1 has one for each controller.
+    """
+    base = root / "sys/fs/cgroup"
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, names, path = line.split(":", 2)
+        if names and controller not in names.split(","):
+            continue
+        top = base / controller if names else base
+        parts = [part for part in path.split("/") if part not in {"", ".."}]
+        # In a container the path may be the host's, and the folder seen at the top is the group itself.
+        for depth in range(len(parts), -1, -1):
+            place = top.joinpath(*parts[:depth])
+            if place.is_dir():
+                yield place
+
+
+def cpu_quota(root: Path = _ROOT) -> float | None:
+    """Return how many CPUs' worth of time the control groups around this process allow it, or None for no limit."""
+    found = []
+    for group in _groups(root, "cpu"):
+        quota, _, period = _text(group / "cpu.max").strip().partition(" ")
+        if not quota:
+            quota, period = _text(group / "cpu.cfs_quota_us").strip(), _text(group / "cpu.cfs_period_us").strip()
+        if quota.isdigit() and period.isdigit() and int(period):
+            found.append(int(quota) / int(period))
+    return min(found, default=None)
 
 
 def usable_cores() -> int:
@@ -66,11 +114,93 @@ def physical_cores() -> int:
     """
     if not hasattr(os, "sched_getaffinity"):
         return usable_cores()
+    return _physical(_ROOT, os.sched_getaffinity(0))
+
+
+def big_cores(root: Path = _ROOT, usable: Iterable[int] | None = None) -> int:
+    """Return the usable physical cores of the fast kind; all of them where the processor has one kind only.
+
+    Threads of one evaluation wait for the slowest among them, so a little core slows the big ones down.
+
+    Args:
+        root: where ``/sys`` is looked for.
+        usable: numbers of the CPUs that may be used; by default those this process may run on.
+
+    Source: Linux's ``Documentation/ABI/testing/sysfs-devices-system-cpu`` (``cpu_capacity``, ``cpufreq``), and the
+    ``cpu_core`` and ``cpu_atom`` event sources of Intel's hybrid processors.
+    """
+    if usable is None:
+        if not hasattr(os, "sched_getaffinity"):
+            return usable_cores()
+        usable = os.sched_getaffinity(0)
+    return _physical(root, _big(root, set(usable)))
+
+
+def _big(root: Path, usable: set[int]) -> set[int]:
+    performance = _cpu_list(_text(root / "sys/devices/cpu_core/cpus"))
+    if performance and _text(root / "sys/devices/cpu_atom/cpus").strip():
+        return usable & performance or usable
+    for name, share in (("cpu_capacity", _BIG_CAPACITY), ("cpufreq/cpuinfo_max_freq", _BIG_CLOCK)):
+        speeds = {cpu: _number(root / _CPUS / f"cpu{cpu}" / name) for cpu in usable}
+        known = {cpu: speed for cpu, speed in speeds.items() if speed}
+        if len(known) == len(usable) and len(set(known.values())) > 1:
+            fastest = max(known.values())
+            return {cpu for cpu, speed in known.items() if speed >= fastest * share}
+    return usable
+
+
+def _physical(root: Path, cpus: Iterable[int]) -> int:
     siblings = set()
-    for cpu in os.sched_getaffinity(0):
-        place = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-        try:
-            siblings.add(place.read_text().strip())
-        except OSError:
-            siblings.add(str(cpu))
+    for cpu in cpus:
+        place = root / _CPUS / f"cpu{cpu}/topology/thread_siblings_list"
+        siblings.add(_text(place).strip() or str(cpu))
     return max(1, len(siblings))
+
+
+def _cpu_list(text: str) -> set[int]:
+    """Read a list of CPUs as Linux writes it: ``0-7,16``."""
+    found: set[int] = set()
+    for part in text.strip().split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit():
+            found.update(range(int(first), int(last or first) + 1))
+    return found
+
+
+def _number(place: Path) -> int | None:
+    text = _text(place).strip()
+    return int(text) if text.isdigit() else None
+
+
+def _text(place: Path) -> str:
+    """Return a file's text; "" where it is not there or cannot be read."""
+    try:
+        return place.read_text()
+    except OSError:
+        return ""
+
+
+def advise_mapped(choose: Callable[[str, str], int | None]) -> None:
+    """Advise the system about the files mapped into this process's memory; does nothing where there is no such call.
+
+    Args:
+        choose: given an area's permissions ("r--s") and the file's path, what to advise (``MADV_…`` of Linux's mman.h),
+            or None.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    madvise = ctypes.CDLL(None, use_errno=True).madvise
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        area, permissions, *rest = line.split(maxsplit=5)
+        if len(rest) == 4 and (advice := choose(permissions, rest[-1])) is not None:  # noqa: PLR2004 - the path is last
+            start, end = (int(part, 16) for part in area.split("-"))
+            madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), advice)
+
+
+def release_mapped(path: Path) -> None:
+    """Drop this process's pages of a file that is mapped for reading; they stay in the system's cache, and come back.
+
+    A page that is backed by the file and was never written to: dropping it can lose nothing.
+    """
+    name = str(path.resolve())
+    advise_mapped(lambda permissions, mapped: MADV_DONTNEED if mapped == name and "w" not in permissions else None)

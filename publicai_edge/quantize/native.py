@@ -1,14 +1,13 @@
 """The call of llama.cpp's quantizer, in a child process made for it.
 
 Memory: llama.cpp maps the source and writes each tensor as it goes; ``max_buf_size`` bounds the rows it holds, and the
-pages it has read are given back while it runs (see :func:`_release_pages`), so the peak does not grow with the model.
+pages it has read are given back while it runs (:func:`.host.release_mapped`), so the peak does not grow with the model.
 
 Invariant: what ctypes hands to llama.cpp stays referenced until the call returns (:class:`Parameters` keeps it).
 """
 
 import ctypes
 import re
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from publicai_edge.errors import EngineError
 from publicai_edge.gguf import TENSOR_TYPES
-from publicai_edge.host import usable_cores
+from publicai_edge.host import release_mapped, usable_cores
 from publicai_edge.progress import Progress
 
 if TYPE_CHECKING:
@@ -162,7 +161,7 @@ def _watch(source: Path, target: Path, advance: Any) -> Iterator[None]:
     def loop() -> None:
         seen = 0
         while not stop.wait(_POLL_SECONDS):
-            _release_pages(source)
+            release_mapped(source)
             size = target.stat().st_size if target.exists() else 0
             advance(max(0, size - seen))
             seen = max(seen, size)
@@ -174,20 +173,3 @@ def _watch(source: Path, target: Path, advance: Any) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-
-
-def _release_pages(source: Path) -> None:
-    """Drop this process's mapped pages of ``source``; the kernel keeps them cached, and maps them again on need.
-
-    llama.cpp maps the whole file, so without this the resident size grows to the model's. The mapping is read-only and
-    backed by the file: dropping a page can lose nothing.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    name = str(source.resolve())
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        if line.endswith(name):
-            start, end = (int(part, 16) for part in line.split(" ", 1)[0].split("-"))
-            dont_need = 4
-            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), dont_need)

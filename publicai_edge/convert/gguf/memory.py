@@ -6,17 +6,17 @@ Measured on SmolLM2-135M: torch, transformers and its tokenizer take 400 MB befo
 import ctypes
 import gc
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from publicai_edge import host
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
 _BLOCK_BYTES = 64 << 10
-_DONT_NEED, _PAGE_OUT = 4, 21  # Linux's mman.h
+_PAGE_OUT = 21  # MADV_PAGEOUT of Linux's mman.h
 _POLL_SECONDS = 0.02
-_LINUX = sys.platform.startswith("linux")
 
 
 def be_thrifty() -> None:
@@ -71,20 +71,12 @@ def released_pages(weights: Sequence[Path], every: Callable[[], None]) -> Iterat
 
 
 def _release(weights: set[str]) -> None:
-    if not _LINUX:
-        return
-    madvise = _libc().madvise
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        area, kind, *rest = line.split(maxsplit=5)
-        name = rest[-1] if len(rest) == 4 else ""  # noqa: PLR2004 - offset, device, inode, path
-        if kind == "r-xp" and ".so" in name:
-            advice = _DONT_NEED
-        elif name in weights:
-            advice = _PAGE_OUT
-        else:
-            continue
-        start, end = (int(part, 16) for part in area.split("-"))
-        madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), advice)
+    def choose(permissions: str, name: str) -> int | None:
+        if permissions == "r-xp" and ".so" in name:
+            return host.MADV_DONTNEED
+        return _PAGE_OUT if name in weights else None
+
+    host.advise_mapped(choose)
 
 
 def _libc() -> ctypes.CDLL:
