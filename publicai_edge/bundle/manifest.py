@@ -41,7 +41,10 @@ class LossInfo(_Part):
 
 
 class ModelInfo(_Part):
-    """The language model: where it came from, under which licence, and its file here."""
+    """The language model: where it came from, under which licence, and its file here.
+
+    A model in ONNX is a folder: ``file`` is its graph, ``parts`` are all of its files, the graph among them.
+    """
 
     name: str
     source: str
@@ -52,6 +55,7 @@ class ModelInfo(_Part):
     file: RelativePath
     sha256: Sha256
     size: int
+    parts: dict[RelativePath, Sha256] = {}
     loss: LossInfo | None = None
 
 
@@ -106,8 +110,9 @@ class WarmInfo(_Part):
 class EngineInfo(_Part):
     """Settings the engine is started with; the fingerprint says which engine made the warm states."""
 
-    name: Literal["llama"] = "llama"
+    name: Literal["llama", "onnx"] = "llama"
     context: int
+    slots: int = 4
     kv_type: Literal["f16"] = "f16"
     warm: tuple[WarmInfo, ...] = ()
     warm_fingerprint: str | None = None

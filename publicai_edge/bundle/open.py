@@ -5,7 +5,7 @@ from pathlib import Path
 
 from publicai_edge import digest
 from publicai_edge.bundle import manifest as bundle_manifest
-from publicai_edge.bundle.manifest import Manifest
+from publicai_edge.bundle.manifest import Manifest, ModelInfo
 from publicai_edge.engine.config import EngineConfig
 from publicai_edge.engine.warm import SharedPrompt
 from publicai_edge.errors import BundleError
@@ -20,8 +20,9 @@ class Bundle:
 
     @property
     def model_path(self) -> Path:
-        """The language model's file."""
-        return self.root / self.manifest.model.file
+        """The language model's file; the folder of a model in ONNX."""
+        file = self.root / self.manifest.model.file
+        return file.parent if self.manifest.model.parts else file
 
     @property
     def embedding_path(self) -> Path | None:
@@ -47,13 +48,22 @@ class Bundle:
         ]
         return EngineConfig(
             model=self.model_path,
-            model_sha256=digest.check(manifest.model.sha256),
+            model_sha256=model_digest(manifest.model),
+            kind=manifest.engine.name,
             context=manifest.engine.context,
             kv_type=manifest.engine.kv_type,
+            slots=manifest.engine.slots,
             prompts=tuple(prompts),
             fingerprint=manifest.engine.warm_fingerprint,
             threads=threads,
         )
+
+
+def model_digest(model: ModelInfo) -> str:
+    """Return the digest that names the model: its file's, or one of all files of a model in ONNX."""
+    if not model.parts:
+        return digest.check(model.sha256)
+    return digest.of_json({path: digest.check(sha256) for path, sha256 in model.parts.items()})
 
 
 def open_bundle(root: Path) -> Bundle:
@@ -79,7 +89,7 @@ def open_bundle(root: Path) -> Bundle:
 
 
 def _require(bundle: Bundle) -> None:
-    needed = [bundle.model_path]
+    needed = [bundle.root / path for path in (bundle.manifest.model.file, *bundle.manifest.model.parts)]
     needed += [path for path in (bundle.embedding_path, bundle.knowledge_path) if path]
     if missing := [path for path in needed if not path.exists()]:
         names = ", ".join(path.relative_to(bundle.root).as_posix() for path in missing)
@@ -88,7 +98,7 @@ def _require(bundle: Bundle) -> None:
             hint="Copy it again from where it came; `publicai-edge verify` lists everything that is missing.",
             missing=[str(path) for path in missing],
         )
-    size = bundle.model_path.stat().st_size
+    size = (bundle.root / bundle.manifest.model.file).stat().st_size
     if size != bundle.manifest.model.size:
         raise BundleError(
             f"{bundle.manifest.model.file} in {bundle.root} has {size:,} bytes; "

@@ -119,10 +119,12 @@ def _differs(root: Path, changed: list[str], missing: list[str], added: list[str
 
 def _agree(manifest: Manifest, listed: dict[str, str]) -> None:
     """See that bundle.json speaks of the model that is really here."""
-    recorded = digest.check(manifest.model.sha256)
-    if listed.get(manifest.model.file) != recorded:
-        raise BundleError(
-            f"{bundle_manifest.FILE_NAME} names model sha256:{recorded[:12]}…, and the manifest lists "
-            f"{listed.get(manifest.model.file, 'none')[:12]}… for {manifest.model.file}.",
-            hint="The bundle was put together from two different ones. Ask its steward for a whole one.",
-        )
+    model = manifest.model
+    for path, sha256 in {model.file: model.sha256, **model.parts}.items():
+        recorded = digest.check(sha256)
+        if listed.get(path) != recorded:
+            raise BundleError(
+                f"{bundle_manifest.FILE_NAME} names model sha256:{recorded[:12]}…, and the manifest lists "
+                f"{listed.get(path, 'none')[:12]}… for {path}.",
+                hint="The bundle was put together from two different ones. Ask its steward for a whole one.",
+            )

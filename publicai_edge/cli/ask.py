@@ -66,7 +66,7 @@ async def _ask(opened: "Bundle", inquiry: "Inquiry", console: "Console", threads
     from publicai_edge.kiosk import answering
     from publicai_edge.kiosk.library import Library
 
-    engine = parts.engine(opened, threads)
+    engine = parts.engine(opened, threads, slots=1)
     opener = parts.documents(opened)
     library = Library(opener) if opener else None
     printer = _Printer(console)

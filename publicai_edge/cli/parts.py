@@ -1,15 +1,17 @@
 """What `serve` and `ask` are put together from: the engine and the documents of a bundle."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.engine.client import WorkerEngine
 from publicai_edge.kiosk.library import Documents
 
 
-def engine(bundle: Bundle, threads: int | None) -> WorkerEngine:
-    """Return the bundle's engine, not started yet."""
-    return WorkerEngine(bundle.engine_config(threads=threads))
+def engine(bundle: Bundle, threads: int | None, slots: int | None = None) -> WorkerEngine:
+    """Return the bundle's engine, not started yet; what is not given is as the bundle says."""
+    config = bundle.engine_config(threads=threads)
+    return WorkerEngine(config if slots is None else replace(config, slots=slots))
 
 
 def documents(bundle: Bundle) -> Callable[[], Documents] | None:

@@ -15,6 +15,10 @@ Names = Annotated[
     list[str] | None,
     typer.Option("--name", help="A further name or address terminals use for this kiosk; may be repeated."),
 ]
+Slots = Annotated[
+    int | None,
+    typer.Option("--slots", min=1, max=64, help="Patrons answered at the same time.", show_default="the bundle's"),
+]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 
 
@@ -25,6 +29,7 @@ def serve(
     name: Names = None,
     open_: Open = False,
     threads: options.Threads = None,
+    slots: Slots = None,
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -53,7 +58,7 @@ def serve(
 
     run(
         opened,
-        parts.engine(opened, threads),
+        parts.engine(opened, threads, slots),
         parts.documents(opened),
         host=host,
         port=port,

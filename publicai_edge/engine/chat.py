@@ -3,25 +3,36 @@
 The template decides where control tokens go; content never can. Each turn's text is replaced by a placeholder
 before the template runs; what comes out is cut at the placeholders; the template's parts are tokenized with control
 tokens and the contents without. Text that spells ``<|im_start|>`` is thus ordinary text (ggml-org/llama.cpp#24382
-shows what happens otherwise).
+shows what happens otherwise). Some vocabularies do not call the marks of a turn control tokens (Command R's
+``<|START_OF_TURN_TOKEN|>`` is one that users defined, and llama.cpp finds those in any text), so content is cut inside
+whatever spells such a mark before it is tokenized.
 
-The template itself comes from the model file and is not trusted: it runs in jinja2's immutable sandbox
-(CVE-2024-34359 was a template run outside one), and its size is bounded.
+Since content never reaches the template, what it writes depends on the roles alone: it is run once for each sequence
+of roles (see :mod:`publicai_edge.engine.template` for what it may use up), and its parts are kept as tokens.
+
+Invariants: no token by which the template marks a turn is in the tokens of a content, or of a prompt to go on from.
 """
 
 import re
-from collections.abc import Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Protocol
 
-from publicai_edge.engine.llama import LlamaModel
-from publicai_edge.engine.protocol import ChatMessage
+from publicai_edge.engine import template
+from publicai_edge.engine.protocol import ChatMessage, ChatRequest
 from publicai_edge.errors import ModelError
 
-_MAX_TEMPLATE = 64 << 10
 _OPEN, _CLOSE = "\ue0f0", "\ue0f1"  # private-use characters; removed from contents, so they cannot be forged
-_PLACEHOLDER = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
+_PLACEHOLDER = re.compile(f"{_OPEN}([0-9]{{1,6}}){_CLOSE}")
+_MARK = re.compile(r"[<\[|].+[>\]|]", re.DOTALL)  # what a token of the template looks like that marks something
+_PIPED = r"<\|[^<>|\s]{1,64}\|?>|<[^<>|\s]{1,64}\|>"  # <|…|>, <|…> and <…|>: marks in every vocabulary that has them
+_MOST_REPEATS = 4  # a template that writes a turn more often than that multiplies what a patron typed
+_AHEAD = 4  # questions rendered in advance, so that a conversation does not start a process with each one
+_MOST_PLANS = 64
 
 
 @dataclass(frozen=True)
@@ -32,10 +43,59 @@ class Prompt:
     shared: int
 
 
-class ChatFormat:
-    """Turns conversations into the tokens one model expects."""
+class Vocabulary(Protocol):
+    """What is needed of a model: its tokenizer and its template."""
 
-    def __init__(self, model: LlamaModel) -> None:
+    @property
+    def path(self) -> Path:
+        """Where the model lies; for messages."""
+        ...
+
+    @property
+    def chat_template(self) -> str | None:
+        """The template's source (Jinja), or None."""
+        ...
+
+    @property
+    def bos(self) -> int:
+        """The beginning-of-sequence token, or -1."""
+        ...
+
+    @property
+    def eos(self) -> int:
+        """The end-of-sequence token, or -1."""
+        ...
+
+    @property
+    def adds_bos(self) -> bool:
+        """Whether the vocabulary wants a beginning-of-sequence token before text."""
+        ...
+
+    def token_text(self, token: int) -> str:
+        """Return a token's text as the vocabulary writes it; "" for none."""
+        ...
+
+    def tokenize(self, text: str, *, special: bool, begin: bool = False) -> list[int]:
+        """Return the tokens of a text; only with ``special`` does ``<|im_start|>`` become a control token."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the template makes of a sequence of roles: ``parts[0] turns[0] parts[1] … parts[-1]``, parts in tokens."""
+
+    parts: tuple[tuple[int, ...], ...]
+    turns: tuple[int, ...]
+
+
+class ChatFormat:
+    """Turns conversations into the tokens one model expects; several threads may use it at once.
+
+    Raises:
+        ModelError: the model has no chat template.
+    """
+
+    def __init__(self, model: Vocabulary) -> None:
         self._model = model
         source = model.chat_template
         if not source:
@@ -44,57 +104,47 @@ class ChatFormat:
                 hint="Choose the model's -Instruct or -Chat variant.",
                 path=str(model.path),
             )
-        if len(source) > _MAX_TEMPLATE:
-            raise ModelError(f"The chat template of {model.path} has {len(source):,} characters; refused.")
         self._source = source
+        self._plans: OrderedDict[tuple[str, ...], _Plan | ModelError] = OrderedDict()
+        self._marks: dict[int, str] = {}
+        self._spelled = re.compile(_PIPED)
+        self._lock = threading.Lock()
 
-    @cached_property
-    def _template(self) -> Any:
-        import jinja2
-        from jinja2.ext import loopcontrols
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
+    def encode_request(self, request: ChatRequest) -> Prompt:
+        """Return the tokens of a request: of its conversation, or of its prompt as plain text.
 
-        def refuse(message: str) -> None:
-            raise jinja2.TemplateError(message)
-
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, autoescape=False, extensions=[loopcontrols]
-        )
-        environment.globals["raise_exception"] = refuse
-        # A kiosk's clock is not to be trusted, and a date would make the stored prompt stale every midnight.
-        environment.globals["strftime_now"] = lambda _form: "(not known)"
-        try:
-            return environment.from_string(self._source)
-        except jinja2.TemplateError as error:
-            raise ModelError(f"The chat template of {self._model.path} is broken: {error}") from error
+        Raises:
+            ModelError: as :meth:`encode`; or the prompt is empty. Its fact ``parameter`` says which part is at fault.
+        """
+        if request.prompt is None:
+            try:
+                return self.encode(request.messages)
+            except ModelError as error:
+                raise ModelError(error.message, hint=error.hint, parameter="messages") from error
+        if not self._marks:
+            with suppress(ModelError):  # a template that takes no such conversation has marks to show in another
+                self._plan(("user",))
+        model = self._model
+        first = [model.bos] if model.adds_bos and model.bos >= 0 else []
+        tokens = (*first, *self._content(request.prompt))
+        if not tokens:
+            raise ModelError("The prompt is empty: there is nothing to go on from.", parameter="prompt")
+        return Prompt(tokens, 0)
 
     def encode(self, messages: Sequence[ChatMessage]) -> Prompt:
         """Return the tokens of a conversation that ends where the answer begins.
 
         Raises:
-            ModelError: the template refuses the conversation, drops a turn or cannot run.
+            ModelError: the template refuses the conversation, drops a turn, cannot run, or takes too much to run.
         """
-        contents = [_clean(message.content) for message in messages]
-        text = self._render([message.role for message in messages])
-        model = self._model
-        bos = model.token_text(model.bos)
-        if model.adds_bos and bos and text.startswith(bos):
-            text = text[len(bos) :]  # the tokenizer adds it itself
-        parts = _PLACEHOLDER.split(text)
-        used = [int(part) for part in parts[1::2]]
-        missing = [str(messages[i].role) for i in range(len(messages)) if i not in used]
-        if missing:
-            raise ModelError(f"The chat template of {model.path} leaves out a turn by: {', '.join(missing)}.")
-        tokens: list[int] = []
+        plan = self._plan(tuple(message.role for message in messages))
+        tokens = list(plan.parts[0])
         shared = 0
-        for index, part in enumerate(parts):
-            if index % 2 == 0:
-                tokens += model.tokenize(part, special=True, begin=index == 0) if part or index == 0 else []
-                continue
-            turn = int(part)
+        for turn, part in zip(plan.turns, plan.parts[1:], strict=True):
             if messages[turn].role != "system" and not shared:
                 shared = len(tokens)
-            tokens += model.tokenize(contents[turn], special=False)
+            tokens += self._content(_clean(messages[turn].content))
+            tokens += part
         return Prompt(tuple(tokens), shared)
 
     def shared_prefix(self, system: str) -> tuple[int, ...]:
@@ -102,24 +152,87 @@ class ChatFormat:
         prompt = self.encode([ChatMessage("system", system), ChatMessage("user", "?")])
         return prompt.tokens[: prompt.shared]
 
-    def _render(self, roles: Sequence[str]) -> str:
-        turns = [{"role": role, "content": f"{_OPEN}{i}{_CLOSE}"} for i, role in enumerate(roles)]
+    def _plan(self, roles: tuple[str, ...]) -> _Plan:
+        with self._lock:
+            if roles not in self._plans:
+                self._make_plans(roles)
+            self._plans.move_to_end(roles)
+            plan = self._plans[roles]
+        if isinstance(plan, ModelError):
+            raise ModelError(plan.message, hint=plan.hint)  # a new one: each raising adds to an error's traceback
+        return plan
+
+    def _make_plans(self, roles: tuple[str, ...]) -> None:
+        """Run the template for these roles and for the questions that may follow."""
         model = self._model
-        try:
-            return str(
-                self._template.render(
-                    messages=turns,
-                    add_generation_prompt=True,
-                    bos_token=model.token_text(model.bos),
-                    eos_token=model.token_text(model.eos),
-                    enable_thinking=False,  # a kiosk on a small CPU has no time to think aloud
-                )
-            )
-        except Exception as error:  # a template is a stranger's program: it may raise anything
-            raise ModelError(
-                f"The chat template of {model.path} fails on a conversation of {', '.join(roles)}: {error}",
-                hint="Some models take no system turn; choose another model, or report this one.",
-            ) from error
+        ahead = [roles + ("assistant", "user") * more for more in range(_AHEAD, -1, -1)]
+        wanted = [item for item in ahead if item not in self._plans]
+        rendered = template.render(
+            self._source,
+            [[{"role": role, "content": f"{_OPEN}{i}{_CLOSE}"} for i, role in enumerate(item)] for item in wanted],
+            bos=model.token_text(model.bos),
+            eos=model.token_text(model.eos),
+            where=str(model.path),
+        )
+        for item, text in zip(wanted, rendered, strict=True):
+            try:
+                self._plans[item] = text if isinstance(text, ModelError) else self._read(item, text)
+            except ModelError as error:
+                self._plans[item] = error
+        while len(self._plans) > _MOST_PLANS:
+            self._plans.popitem(last=False)
+
+    def _read(self, roles: tuple[str, ...], text: str) -> _Plan:
+        """Cut what the template wrote at the placeholders, and see that every turn is there."""
+        model = self._model
+        bos = model.token_text(model.bos)
+        if model.adds_bos and bos and text.startswith(bos):
+            text = text[len(bos) :]  # the tokenizer adds it itself
+        pieces = _PLACEHOLDER.split(text)
+        turns = tuple(int(piece) for piece in pieces[1::2])
+        if missing := sorted(set(range(len(roles))) - set(turns)):
+            names = ", ".join(roles[turn] for turn in missing[:8])
+            raise ModelError(f"The chat template of {model.path} leaves out a turn by: {names}.")
+        if len(turns) > _MOST_REPEATS * len(roles) or max(turns, default=0) >= len(roles):
+            raise ModelError(f"The chat template of {model.path} writes turns that are not there, or again and again.")
+        parts = [
+            model.tokenize(piece, special=True, begin=index == 0) if piece or index == 0 else []
+            for index, piece in enumerate(pieces[::2])
+        ]
+        for piece, tokens in zip(pieces[::2], parts, strict=True):
+            self._learn_marks(piece, tokens)
+        return _Plan(tuple(map(tuple, parts)), turns)
+
+    def _learn_marks(self, piece: str, tokens: Sequence[int]) -> None:
+        """Remember the tokens by which the template marks turns: control tokens, and those that look like them."""
+        model = self._model
+        plain = set(model.tokenize(piece, special=False)) if piece else set()
+        for token in set(tokens) - self._marks.keys():
+            text = model.token_text(token)
+            if token not in plain or _MARK.fullmatch(text):
+                self._marks[token] = text
+        long_first = sorted((text for text in self._marks.values() if len(text) > 1), key=len, reverse=True)
+        self._spelled = re.compile("|".join([*map(re.escape, long_first), _PIPED]))
+
+    def _content(self, text: str) -> list[int]:
+        """Return the tokens of text that nobody vouches for; none of them is a mark."""
+        tokens = self._model.tokenize(text, special=False) if text else []
+        if "<|" not in text and "|>" not in text and self._marks.keys().isdisjoint(tokens):
+            return tokens
+        for pieces in (self._cut(text), text):  # at the marks; or else, whatever it costs, letter by letter
+            tokens = [token for piece in pieces for token in self._model.tokenize(piece, special=False)]
+            if self._marks.keys().isdisjoint(tokens):
+                return tokens
+        raise ModelError(f"The tokenizer of {self._model.path} makes control tokens of plain text; refused.")
+
+    def _cut(self, text: str) -> Iterator[str]:
+        """Yield the pieces of a text, cut inside every mark that it spells."""
+        start = 0
+        for found in self._spelled.finditer(text):
+            middle = (found.start() + found.end()) // 2
+            yield text[start:middle]
+            start = middle
+        yield text[start:]
 
 
 def _clean(content: str) -> str:

@@ -1,22 +1,30 @@
-"""The kiosk's end of the worker: starts it, restarts it when it dies, and lines requests up before it.
+"""The kiosk's end of the worker: starts it, restarts it when it dies or hangs, and lines requests up before it.
 
-Invariants: at most one request is with the worker; the others wait in order and know their place; closing a request's
-stream cancels it; a worker that dies fails only the request it was answering, and the next one waits for its
-successor.
+Invariants:
+- At most as many requests are with the worker as it has slots, and a slot is given on only when the worker has said
+  that its answer ended, or has died. Closing a request's stream cancels it; until the worker says so, its slot is held.
+- A worker that dies fails the answers it had begun. Those it had not begun, and those who wait, go on with its
+  successor; a request that two workers died on is failed, so that it cannot bring down a third.
+- Nothing here waits for the worker without an end, and what a patron typed is let go once the worker has it in hand.
+- Every request has one end: answered, failed, cancelled or refused. ``metrics.requests`` counts them all, from when
+  they come.
 """
 
 import asyncio
 import contextlib
-import json
 import sys
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+import time
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from publicai_edge.engine.config import EngineConfig
+from publicai_edge.engine.line import Line, Ticket
+from publicai_edge.engine.link import BrokenLinkError, Link
 from publicai_edge.engine.protocol import (
     ChatRequest,
     Delta,
+    EngineMetrics,
     EngineStatus,
     Event,
     Finished,
@@ -26,39 +34,71 @@ from publicai_edge.engine.protocol import (
 )
 from publicai_edge.errors import EngineError, OverloadedError, PublicAIError
 
-_LINE_LIMIT = 1 << 20
+_WORKERS = {"llama": "publicai_edge.engine.worker", "onnx": "publicai_edge.engine.onnx.worker"}
 _RESTART_DELAYS = (0.1, 0.5, 1.0, 2.0, 5.0)
-_CLOSE_SECONDS = 2.0
-_SECONDS_PER_WAITING = 10
-_EVENTS: dict[str, type[Started | Delta | Finished]] = {
-    "started": Started,
-    "delta": Delta,
-    "finished": Finished,
-}
+_STARTS_TO_WAIT_FOR = 3  # after so many workers that died before they were ready, those who wait are told
+_MOST_TRIES = 2
+_HANG_SECONDS = 60.0
+_LOOKS = 4  # how often a silent worker is looked at within that time
+_AGAIN = "Ask again in a moment."
+_End = Literal["answered", "failed", "cancelled", "refused"]
 
 
-class _Ticket:
-    """One request's place in line and the mailbox its events arrive in."""
+@dataclass(eq=False)
+class _Request:
+    """One request on its way.
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.mail: asyncio.Queue[Event | PublicAIError] = asyncio.Queue()
-        self.turn = asyncio.Event()
+    Attributes:
+        ticket: its place in the line.
+        words: what is sent to the worker; None once the worker has read it.
+        mail: its events; a Queued tells that its place changed, not what it is by now.
+        entered, sent_at: when it came and when it was sent, by the monotonic clock.
+        told: the place that its reader knows of.
+        tries: how many workers it was sent to.
+        sent: whether the worker that runs now has it.
+        begun: whether the worker has begun the answer.
+        gone: whether nobody reads its events any more.
+    """
+
+    ticket: Ticket
+    words: ChatRequest | None
+    mail: asyncio.Queue[Event | PublicAIError] = field(default_factory=asyncio.Queue)
+    entered: float = field(default_factory=time.monotonic)
+    sent_at: float = 0.0
+    told: int = 0
+    tries: int = 0
+    sent: bool = False
+    begun: bool = False
+    gone: bool = False
 
 
 class WorkerEngine:
-    """The real :class:`publicai_edge.engine.protocol.Engine`: one worker process, supervised."""
+    """The real :class:`publicai_edge.engine.protocol.Engine`: one worker process, supervised.
 
-    def __init__(self, config: EngineConfig) -> None:
+    Args:
+        config: the model and its settings.
+        command: what starts the worker; by default this project's, by ``config.kind``.
+        hang_seconds: how long a worker with something to answer may be silent before it is ended and started anew.
+            Only a worker that says ``ping`` among its facts is watched: it answers from between its steps, so the
+            longest step must fit.
+    """
+
+    def __init__(
+        self, config: EngineConfig, *, command: Sequence[str] | None = None, hang_seconds: float = _HANG_SECONDS
+    ) -> None:
         self._config = config
+        self._command = tuple(command or (sys.executable, "-m", _WORKERS[config.kind]))
+        self._hang_seconds = hang_seconds
         self._status = EngineStatus("closed")
         self._supervisor: asyncio.Task[None] | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self._link: Link | None = None
         self._changed = asyncio.Condition()
-        self._line: deque[_Ticket] = deque()
-        self._active: _Ticket | None = None
-        self._count = 0
+        self._line = Line(slots=config.slots, queue=config.queue)
+        self._requests: dict[int, _Request] = {}
+        self._metrics = EngineMetrics()
         self._failure: PublicAIError | None = None
+        self._failed_starts = 0
+        self._heard = 0  # grows with each sign that the worker lives
 
     @property
     def status(self) -> EngineStatus:
@@ -66,25 +106,32 @@ class WorkerEngine:
         return self._status
 
     @property
+    def metrics(self) -> EngineMetrics:
+        """What was asked and answered since this engine was made, and how busy it is."""
+        busy = sum(request.sent for request in self._requests.values())
+        queued = len(self._requests) - busy
+        return replace(self._metrics, slots=self._line.slots, slots_busy=busy, queued=queued)
+
+    @property
     def pid(self) -> int | None:
         """Process id of the worker, while there is one."""
-        return self._process.pid if self._process else None
+        return self._link.pid if self._link else None
 
     async def start(self) -> None:
         """Start the worker and return at once."""
         if self._supervisor is None:
-            self._set("loading")
+            self._failure, self._failed_starts = None, 0
+            self._status = EngineStatus("loading")
             self._supervisor = asyncio.create_task(self._supervise())
 
     async def close(self) -> None:
-        """End the worker; requests in progress fail."""
-        if self._supervisor:
-            self._supervisor.cancel()
+        """End the worker; requests in progress and those who wait fail."""
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor:
+            supervisor.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._supervisor
-            self._supervisor = None
-        await self._stop_process()
-        self._fail_active(EngineError("The engine was closed."))
+                await supervisor
+        self._fail_all(EngineError("The engine was closed."))
         await self._announce("closed")
 
     async def ready(self) -> EngineStatus:
@@ -101,72 +148,97 @@ class WorkerEngine:
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """Answer ``request``; see the protocol."""
-        self._count += 1
-        ticket = _Ticket(self._count)
+        mine = self._enter(request)
+        del request
         try:
-            async for event in self._wait_in_line(ticket):
-                yield event
-            await self.ready()
-            await self._send({"op": "chat", "id": ticket.number, "request": request.to_json()})
             while True:
-                item = await ticket.mail.get()
+                item = await mine.mail.get()
                 if isinstance(item, PublicAIError):
                     raise item
+                if isinstance(item, Queued):
+                    if mine.ticket.position in {0, mine.told}:
+                        continue
+                    mine.told = mine.ticket.position
+                    item = Queued(mine.told)
                 yield item
                 if isinstance(item, Finished):
-                    self._leave(ticket)
                     return
         finally:
-            await self._cancel(ticket)
+            self._reader_left(mine)
 
-    async def _wait_in_line(self, ticket: _Ticket) -> AsyncIterator[Event]:
-        if self._active is None and not self._line:
-            self._active = ticket
-            return
-        if len(self._line) >= self._config.queue:
-            raise OverloadedError(
-                f"{len(self._line)} requests are waiting already.",
-                hint="Try again in a moment.",
-                retry_after=_SECONDS_PER_WAITING * len(self._line),
-            )
-        self._line.append(ticket)
-        told = 0
-        while self._active is not ticket:
-            position = self._line.index(ticket) + 1
-            if position != told:
-                told = position
-                yield Queued(position)
-            ticket.turn.clear()
-            if self._active is not ticket and self._line.index(ticket) + 1 == told:
-                await ticket.turn.wait()
+    # The line ---------------------------------------------------------------------------------------------------------
 
-    def _leave(self, ticket: _Ticket) -> None:
-        """Take a ticket out of the line and let the next one in."""
-        if ticket in self._line:
-            self._line.remove(ticket)
-        elif self._active is ticket:
-            self._active = self._line.popleft() if self._line else None
-            if self._active:
-                self._active.turn.set()
-        for other in self._line:
-            other.turn.set()
-
-    async def _cancel(self, ticket: _Ticket) -> None:
-        """End a request whose reader is gone; the worker frees its sequence within one step."""
-        if self._active is ticket and self._status.state == "ready":
-            with contextlib.suppress(EngineError):
-                await self._send({"op": "cancel", "id": ticket.number})
-        self._leave(ticket)
-
-    async def _send(self, message: dict[str, Any]) -> None:
-        process = self._process
-        if process is None or process.stdin is None:
-            raise EngineError("The engine is restarting.", hint="Ask again in a moment.")
+    def _enter(self, request: ChatRequest) -> _Request:
+        if self._status.state in {"failed", "closed"}:
+            raise self._failure or EngineError("The engine is not running.")
+        self._count(requests=1)
+        if self._failed_starts >= _STARTS_TO_WAIT_FOR:
+            self._count(failed=1)
+            raise self._not_starting()
         try:
-            process.stdin.write(json.dumps(message).encode() + b"\n")
-            await process.stdin.drain()
-        except (BrokenPipeError, ConnectionResetError) as error:
-            raise EngineError("The engine stopped.", hint="Ask again in a moment.") from error
+            ticket, pushed_out = self._line.enter(request.client)
+        except OverloadedError:
+            self._count(refused=1)
+            raise
+        if pushed_out:
+            self._end(self._requests[pushed_out.number], "refused", self._line.overloaded())
+        mine = self._requests[ticket.number] = _Request(ticket, request)
+        self._settle()
+        return mine
+
+    def _settle(self) -> None:
+        """Tell those whose place changed, and hand the worker what it has slots for."""
+        for request in self._requests.values():
+            if request.ticket.position not in {0, request.told} and request.mail.empty():
+                request.mail.put_nowait(Queued(request.ticket.position))
+        if self._link is None or self._status.state != "ready":
+            return
+        free = self._line.slots - sum(request.sent for request in self._requests.values())
+        unsent = [self._requests[ticket.number] for ticket in self._line.active]
+        for request in [request for request in unsent if not request.sent][: max(0, free)]:
+            self._send(self._link, request)
+
+    def _send(self, link: Link, request: _Request) -> None:
+        if request.words is None:
+            raise RuntimeError("a request is sent after its words were let go")
+        request.sent, request.sent_at = True, time.monotonic()
+        if not request.tries:
+            self._count(queue_seconds=request.sent_at - request.entered)
+        request.tries += 1
+        self._heard += 1  # its time to answer begins now
+        link.send({"op": "chat", "id": request.ticket.number, "request": request.words.to_json()})
+
+    def _reader_left(self, request: _Request) -> None:
+        """End a request whose reader is gone; one that is with the worker keeps its slot until the worker says so."""
+        if request.ticket.number not in self._requests:
+            return
+        self._count(cancelled=1)
+        request.gone = True
+        if request.sent and self._link:
+            self._link.send({"op": "cancel", "id": request.ticket.number})
+        else:
+            self._end(request, "cancelled")
+            self._settle()
+
+    def _end(self, request: _Request, how: _End, error: PublicAIError | None = None) -> None:
+        """Take a request out; one whose reader is gone was counted then."""
+        del self._requests[request.ticket.number]
+        seconds = time.monotonic() - request.sent_at if how == "answered" else None
+        self._line.leave(request.ticket, seconds=seconds)
+        if how != "answered" and not request.gone:
+            self._count(**{how: 1})
+        if error:
+            request.mail.put_nowait(error)
+
+    def _fail_all(self, error: PublicAIError) -> None:
+        for request in list(self._requests.values()):
+            self._end(request, "failed", error)
+
+    def _count(self, **more: float) -> None:
+        now = {name: getattr(self._metrics, name) + value for name, value in more.items()}
+        self._metrics = replace(self._metrics, **now)
+
+    # The worker -------------------------------------------------------------------------------------------------------
 
     async def _supervise(self) -> None:
         """Keep one worker alive; give up only when the model itself cannot be loaded."""
@@ -177,73 +249,134 @@ class WorkerEngine:
             reached_ready = await self._run_once(self._config if crashes == 0 else self._config.without_states())
             if self._failure:
                 await self._announce("failed", self._failure.message)
+                self._fail_all(self._failure)
                 return
             crashes = 0 if reached_ready else crashes + 1
-            await self._announce("restarting", "The engine stopped and is being restarted.")
+            self._failed_starts = crashes
+            if crashes >= _STARTS_TO_WAIT_FOR:
+                self._fail_all(self._not_starting())
             await asyncio.sleep(_RESTART_DELAYS[min(crashes, len(_RESTART_DELAYS) - 1)])
+            self._count(restarts=1)
 
     async def _run_once(self, config: EngineConfig) -> bool:
         """Run one worker to its end; say whether it ever was ready."""
-        self._process = process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "publicai_edge.engine.worker",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,  # a native abort may print what it was working on
-            limit=_LINE_LIMIT,
-        )
+        try:
+            link = self._link = await Link.open(self._command)
+        except OSError:
+            await self._announce("restarting", "The engine could not be started and is tried again.")
+            return False
+        watch: asyncio.Task[None] | None = None
         reached_ready = False
         try:
-            await self._send({"op": "load", "config": config.to_json()})
-            if process.stdout is None:
-                raise RuntimeError("the worker was started without pipes")
-            while line := await process.stdout.readline():
-                message = json.loads(line)
+            link.send({"op": "load", "config": config.to_json()})
+            async for message in link.messages():
+                self._heard += 1
                 if message["event"] == "ready":
                     reached_ready = True
-                    await self._announce("ready", facts={**message["facts"], "pid": process.pid})
+                    facts = message.get("facts") or {}
+                    await self._become_ready(link, facts)
+                    if facts.get("ping"):
+                        watch = asyncio.create_task(self._watch(link))
                 elif message["event"] == "failed":
-                    self._failure = PublicAIError.from_json(message["error"])
-                else:
+                    self._failure = PublicAIError.from_json(message.get("error") or {})
+                elif "id" in message:
                     self._deliver(message)
-        except EngineError:
-            pass  # it died before it took the configuration; the supervisor tries again
+        except BrokenLinkError:
+            link.kill()
         finally:
-            await self._stop_process()
-            self._fail_active(EngineError("The engine stopped while it was answering.", hint="Ask again in a moment."))
+            self._link = None
+            if watch:
+                watch.cancel()
+            await link.stop()
+            if self._supervisor and not self._failure:  # it is neither closed nor given up
+                await self._announce("restarting", "The engine stopped and is being restarted.")
+            self._worker_left(hung=link.hung)
         return reached_ready
 
+    async def _become_ready(self, link: Link, facts: dict[str, Any]) -> None:
+        self._failed_starts = 0
+        self._line.resize(min(self._config.slots, int(facts.get("slots", 1))))
+        await self._announce("ready", facts={**facts, "pid": link.pid})
+        self._settle()
+
     def _deliver(self, message: dict[str, Any]) -> None:
-        ticket = self._active
-        if ticket is None or ticket.number != message.pop("id"):
-            return  # what is left of a cancelled request
-        kind = message.pop("event")
-        if kind == "error":
-            ticket.mail.put_nowait(PublicAIError.from_json(message["error"]))
-        else:
-            ticket.mail.put_nowait(_EVENTS[kind](**message))
-
-    def _fail_active(self, error: EngineError) -> None:
-        if self._active:
-            self._active.mail.put_nowait(error)
-
-    async def _stop_process(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
+        request = self._requests.get(message.pop("id"))
+        if request is None or not request.sent:
             return
-        if process.stdin:
-            process.stdin.close()
-        try:
-            await asyncio.wait_for(process.wait(), _CLOSE_SECONDS)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        event = _event(message)
+        if event is None:
+            return
+        if isinstance(event, PublicAIError):
+            self._end(request, "failed", event)
+            self._settle()
+            return
+        if isinstance(event, Started):
+            request.begun, request.words = True, None
+            self._count(prompt_tokens=event.prompt_tokens, reused_tokens=event.reused_tokens)
+        if not request.gone:
+            request.mail.put_nowait(event)
+        if isinstance(event, Finished):
+            self._count(
+                completion_tokens=event.completion_tokens,
+                prefill_seconds=event.prefill_seconds,
+                decode_seconds=event.decode_seconds,
+            )
+            self._end(request, "cancelled" if request.gone else "answered")
+            self._settle()
 
-    def _set(self, state: State, detail: str | None = None, facts: dict[str, Any] | None = None) -> None:
-        self._status = EngineStatus(state, detail, facts or {})
+    def _worker_left(self, *, hung: bool) -> None:
+        """Fail the answers that the worker had begun; what it had not begun goes on with its successor."""
+        what = "The engine did not go on with its answers" if hung else "The engine stopped while it was answering"
+        for request in [request for request in self._requests.values() if request.sent]:
+            again = not (request.gone or request.begun or hung or request.tries >= _MOST_TRIES)
+            if again:
+                request.sent = False
+            else:
+                self._end(request, "failed", EngineError(f"{what}.", hint=_AGAIN))
+        self._settle()
+
+    async def _watch(self, link: Link) -> None:
+        """End a worker that has something to answer and says nothing for too long.
+
+        Time is counted in looks, so that a pause of this process (the machine slept) is no silence of the worker's.
+        """
+        looks, pings = 0, 0
+        while looks < _LOOKS:
+            heard = self._heard
+            await asyncio.sleep(self._hang_seconds / _LOOKS)
+            if heard != self._heard or not any(request.sent for request in self._requests.values()):
+                looks = 0
+                continue
+            looks += 1
+            if looks == 1:  # one ping a silence: the pipe of a worker that does not read must not fill up
+                pings += 1
+                link.send({"op": "ping", "n": pings})
+        link.hung = True
+        link.kill()
+
+    def _not_starting(self) -> EngineError:
+        return EngineError(
+            f"The engine was started {self._failed_starts} times and ended before its model was loaded.",
+            hint="Too little memory is the usual cause: run `publicai-edge doctor` on the kiosk.",
+        )
 
     async def _announce(self, state: State, detail: str | None = None, facts: dict[str, Any] | None = None) -> None:
-        self._set(state, detail, facts)
+        self._status = EngineStatus(state, detail, facts or {})
         async with self._changed:
             self._changed.notify_all()
+
+
+def _event(message: dict[str, Any]) -> Started | Delta | Finished | PublicAIError | None:
+    """Read a request's event; None for one of a kind that is not known here.
+
+    Raises:
+        BrokenLinkError: its fields are not those of its kind.
+    """
+    kinds: dict[str, type[Started | Delta | Finished]] = {"started": Started, "delta": Delta, "finished": Finished}
+    kind = message.pop("event")
+    try:
+        if kind == "error":
+            return PublicAIError.from_json(message["error"])
+        return kinds[kind](**message) if kind in kinds else None
+    except (KeyError, TypeError, AttributeError):
+        raise BrokenLinkError from None

@@ -127,19 +127,27 @@ class Embedder:
         """Digest of everything that decides a text's vector."""
         return self.config.fingerprint
 
+    def lengths(self, texts: Sequence[str], kind: Kind) -> list[int]:
+        """Return how many tokens each text has; more than ``max_tokens`` where :meth:`encode` cuts it."""
+        encodings = self._tokenizer.encode_batch(self._prepared(texts, kind))
+        return [len(item.ids) + sum(len(rest.ids) for rest in item.overflowing) for item in encodings]
+
     def encode(self, texts: Sequence[str], kind: Kind) -> Vectors:
         """Return one unit vector a text: float32 of shape (len(texts), dim), in the order given.
 
         Raises:
             EngineError: the model does not run, or its vectors are not what ``embedding.json`` says.
         """
-        prefix = self.config.query_prefix if kind == "query" else self.config.passage_prefix
-        # A lone surrogate (from a damaged document) cannot be handed to the tokenizer.
-        clean = [(prefix + text).encode("utf-8", "replace").decode("utf-8") for text in texts]
+        clean = self._prepared(texts, kind)
         out = np.zeros((len(clean), self.dim), dtype=np.float32)
         for row, tokens in enumerate(self._tokenizer.encode_batch(clean)):
             out[row] = self._run(tokens.ids)
         return out
+
+    def _prepared(self, texts: Sequence[str], kind: Kind) -> list[str]:
+        prefix = self.config.query_prefix if kind == "query" else self.config.passage_prefix
+        # A lone surrogate (from a damaged document) cannot be handed to the tokenizer.
+        return [(prefix + text).encode("utf-8", "replace").decode("utf-8") for text in texts]
 
     def _run(self, tokens: list[int]) -> Vectors:
         ids = np.array([tokens or [0]], dtype=np.int64)

@@ -9,10 +9,14 @@ import ctypes
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from publicai_edge.engine import lowlevel
 from publicai_edge.errors import EngineError, ModelError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _LOG_LINES = 60
 _log_tail: deque[str] = deque(maxlen=_LOG_LINES)
@@ -57,17 +61,19 @@ class LlamaModel:
     Args:
         path: the file; it is memory-mapped and must stay where it is.
         vocab_only: load no weights: enough to tokenize and to learn whether the architecture is known.
+        gpu_layers: layers to put on graphics processors, the output layer counted as one.
         writable: read the weights into memory of this process, as the file has them, instead of mapping the file.
 
     Raises:
         ModelError: llama.cpp refuses the file; its own words are quoted.
     """
 
-    def __init__(self, path: Path, *, vocab_only: bool = False, writable: bool = False) -> None:
+    def __init__(self, path: Path, *, vocab_only: bool = False, gpu_layers: int = 0, writable: bool = False) -> None:
         self._llama = llama = library()
         _log_tail.clear()
         params = llama.llama_model_default_params()
         params.vocab_only = vocab_only
+        params.n_gpu_layers = gpu_layers
         if writable:
             params.load_mode = llama.LLAMA_LOAD_MODE_NONE
             params.use_extra_bufts = False  # no repacking for the processor: rows stay where they are
@@ -157,16 +163,22 @@ class LlamaModel:
 
 
 class LlamaContext:
-    """A context: the KV cache of several sequences, and the batch that feeds it.
+    """A context: the KV cache of several sequences, and what is evaluated in it.
 
     Args:
         model: the loaded model.
         n_ctx: cells of the cache, shared by all sequences.
         n_seq: how many sequences there may be.
         threads: threads for decode and for prefill.
+        n_batch: tokens of one evaluation.
+        outputs: rows of logits of one evaluation; llama.cpp keeps room for them.
     """
 
-    def __init__(self, model: LlamaModel, *, n_ctx: int, n_seq: int, threads: int, n_batch: int = 512) -> None:
+    def __init__(
+        self, model: LlamaModel, *, n_ctx: int, n_seq: int, threads: int, n_batch: int = 512, outputs: int = 1
+    ) -> None:
+        from publicai_edge.engine.batch import Batch
+
         self.model = model
         self._llama = llama = library()
         params = llama.llama_context_default_params()
@@ -175,6 +187,7 @@ class LlamaContext:
         params.n_seq_max = n_seq
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = True  # sequences share cells, so copying a prompt copies nothing
+        params.n_outputs_max = max(outputs, n_seq)
         params.no_perf = True
         _log_tail.clear()
         self.handle = llama.llama_init_from_model(model.handle, params)
@@ -186,18 +199,35 @@ class LlamaContext:
         self.memory = llama.llama_get_memory(self.handle)
         self.n_ctx = n_ctx
         self.n_batch = n_batch
-        self._batch = llama.llama_batch_init(n_batch, 0, 1)
+        self.threads = threads
+        self.batch = Batch(n_batch, max(outputs, n_seq))
         self.evaluated = 0  # tokens decoded so far: what proves that a prompt was reused
 
     def close(self) -> None:
-        """Free the batch and the context."""
+        """Free the context."""
         if self.handle:
-            self._llama.llama_batch_free(self._batch)
             self._llama.llama_free(self.handle)
             self.handle = None
 
+    def use_threads(self, threads: int) -> None:
+        """Evaluate with so many threads from now on."""
+        if threads != self.threads:
+            self._llama.llama_set_n_threads(self.handle, threads, threads)
+            self.threads = threads
+
+    def evaluate(self) -> None:
+        """Evaluate what is in ``batch``; it stays there until it is cleared.
+
+        Raises:
+            EngineError: the cache is full, or the native call failed.
+        """
+        code = self._llama.llama_decode(self.handle, self.batch.native)
+        if code:
+            raise EngineError(f"llama.cpp could not evaluate {len(self.batch)} tokens (code {code}): {last_words()}")
+        self.evaluated += len(self.batch)
+
     def decode(self, tokens: Sequence[int], *, sequence: int, position: int, logits: bool) -> None:
-        """Evaluate up to ``n_batch`` tokens of one sequence from ``position`` on.
+        """Evaluate up to ``n_batch`` tokens of one sequence alone, from ``position`` on.
 
         Args:
             tokens: the tokens.
@@ -208,20 +238,23 @@ class LlamaContext:
         Raises:
             EngineError: the cache is full, or the native call failed.
         """
-        batch = self._batch
-        count = len(tokens)
-        batch.n_tokens = count
-        for index, token in enumerate(tokens):
-            batch.token[index] = token
-            batch.pos[index] = position + index
-            batch.n_seq_id[index] = 1
-            batch.seq_id[index][0] = sequence
-            batch.logits[index] = 0
-        batch.logits[count - 1] = 1 if logits else 0
-        code = self._llama.llama_decode(self.handle, batch)
-        if code:
-            raise EngineError(f"llama.cpp could not evaluate {count} tokens (code {code}): {last_words()}")
-        self.evaluated += count
+        self.batch.clear()
+        self.batch.add(tokens, sequence=sequence, position=position, logits=int(logits))
+        self.evaluate()
+
+    def logits(self, index: int) -> "NDArray[np.float32]":
+        """Return the logits, one a token of the vocabulary, at a place of the batch just evaluated; not a copy."""
+        pointer = self._llama.llama_get_logits_ith(self.handle, index)
+        if not pointer:
+            raise EngineError(f"llama.cpp has no logits at place {index} of its batch.")
+        import numpy as np
+
+        array = (ctypes.c_float * self.model.n_vocab).from_address(ctypes.addressof(pointer.contents))
+        return np.frombuffer(memoryview(array), np.float32)
+
+    def forget(self, sequence: int, begin: int) -> None:
+        """Forget a sequence from position ``begin`` on."""
+        self._llama.llama_memory_seq_rm(self.memory, sequence, begin, -1)
 
     def clear(self, sequence: int) -> None:
         """Forget a sequence."""
@@ -229,7 +262,11 @@ class LlamaContext:
 
     def copy(self, source: int, target: int) -> None:
         """Make ``target`` continue from the whole of ``source``; shares the cells."""
-        self._llama.llama_memory_seq_cp(self.memory, source, target, -1, -1)
+        self.copy_first(source, target, -1)
+
+    def copy_first(self, source: int, target: int, count: int) -> None:
+        """Make ``target`` begin with the first ``count`` positions of ``source``; shares the cells."""
+        self._llama.llama_memory_seq_cp(self.memory, source, target, -1, count)
 
     def save(self, sequence: int, tokens: Sequence[int], path: Path) -> None:
         """Write a sequence's state, with the tokens it stands for, to ``path``."""
@@ -252,6 +289,7 @@ class LlamaContext:
 
 
 def last_words() -> str:
+    """Return the end of llama.cpp's log, for an error's message."""
     return " ".join(list(_log_tail)[-3:]) or "it gave no reason"
 
 

@@ -23,14 +23,14 @@ _PACKAGE = "llama_cpp"
 _SPIN = ("GOMP_SPINCOUNT", "500")
 
 
-def load() -> Any:
-    """Return ``llama_cpp.llama_cpp``.
+def load(name: str = _PACKAGE) -> Any:
+    """Return a module of the package, by default ``llama_cpp.llama_cpp``.
 
     Raises:
         EngineError: llama-cpp-python is not installed.
     """
     os.environ.setdefault(*_SPIN)  # read once, when the library is loaded
-    whole = f"{_PACKAGE}.{_PACKAGE}"
+    whole = f"{_PACKAGE}.{name}"
     if whole in sys.modules:
         return sys.modules[whole]
     if _PACKAGE in sys.modules:

@@ -22,23 +22,38 @@ class ChatMessage:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen. ``temperature`` 0 is greedy; ``seed`` None draws one."""
+    """How the next token is chosen. ``temperature`` 0 is greedy; ``seed`` None draws one.
+
+    ``json_schema`` (JSON text) or ``grammar`` (GBNF, llama.cpp's form) bound what the answer may be; never both.
+    ``presence_penalty`` and ``frequency_penalty`` are OpenAI's, added to the logits of tokens that were there before;
+    ``repeat_penalty`` divides them.
+    """
 
     max_tokens: int = 256
     temperature: float = 0.0
     top_p: float = 1.0
     min_p: float = 0.0
     repeat_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    json_schema: str | None = None
+    grammar: str | None = None
 
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """One request: the whole conversation, oldest turn first."""
+    """One request: the whole conversation, oldest turn first; or, with ``prompt``, plain text to go on from.
 
-    messages: tuple[ChatMessage, ...]
+    ``client`` tells whose it is, so that nobody's requests crowd out the others'; it is a random name that is never
+    written anywhere.
+    """
+
+    messages: tuple[ChatMessage, ...] = ()
     sampling: Sampling = Sampling()
+    prompt: str | None = None
+    client: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -49,7 +64,8 @@ class ChatRequest:
         """Read what :meth:`to_json` wrote."""
         sampling = dict(data["sampling"])
         sampling["stop"] = tuple(sampling["stop"])
-        return ChatRequest(tuple(ChatMessage(**turn) for turn in data["messages"]), Sampling(**sampling))
+        turns = tuple(ChatMessage(**turn) for turn in data["messages"])
+        return ChatRequest(turns, Sampling(**sampling), data["prompt"], data["client"])
 
 
 @dataclass(frozen=True)
@@ -96,6 +112,30 @@ class EngineStatus:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class EngineMetrics:
+    """Counts since the engine was started, and how busy it is now; never a word of anybody's.
+
+    Tokens of prompts are those that requests had; ``reused_tokens`` of them needed no computing. Seconds are those of
+    requests, summed up: of several at once, each counts its own.
+    """
+
+    slots: int = 0
+    slots_busy: int = 0
+    queued: int = 0
+    requests: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    refused: int = 0
+    restarts: int = 0
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    completion_tokens: int = 0
+    queue_seconds: float = 0.0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+
+
 class Engine(Protocol):
     """What the kiosk needs of an engine; :class:`publicai_edge.engine.client.WorkerEngine` is the real one."""
 
@@ -110,6 +150,11 @@ class Engine(Protocol):
     @property
     def status(self) -> EngineStatus:
         """How the engine is now."""
+        ...
+
+    @property
+    def metrics(self) -> EngineMetrics:
+        """What the engine has done, and how busy it is."""
         ...
 
     def chat(self, request: ChatRequest) -> AsyncGenerator[Event, None]:

@@ -6,20 +6,22 @@ the process on a damaged one), its fingerprint (engine version, model, KV type) 
 are exactly the prompt's; anything else is computed anew, silently.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from publicai_edge import child, digest
 from publicai_edge.engine.chat import ChatFormat
-from publicai_edge.engine.generate import SHARED_CHUNK, prefill
 from publicai_edge.engine.llama import LlamaContext, LlamaModel, build_id
-from publicai_edge.errors import ContextOverflowError
+from publicai_edge.errors import ContextOverflowError, EngineError
 from publicai_edge.progress import Progress
 
 FILE_SUFFIX = ".state"
 _CELL_STEP = 256
+# Prompts that patrons share are always read alone and in pieces of this size, at build time and on the kiosk: the last
+# bits of a sum depend on the batch's shape, and so an answer is the same warm and cold.
+SHARED_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -38,24 +40,34 @@ class SharedPrompt:
         return f"{self.service}.{self.language}{FILE_SUFFIX}"
 
 
-def fingerprint(model_sha256: str, kv_type: str) -> str:
-    """Return what a stored state depends on besides its tokens."""
-    return digest.of_json({"engine": build_id(), "model": model_sha256, "kv": kv_type})
+def fingerprint(model_sha256: str, kv_type: str, engine: str | None = None) -> str:
+    """Return what a stored state depends on besides its tokens; ``engine`` is llama.cpp where it is not named."""
+    return digest.of_json({"engine": engine or build_id(), "model": model_sha256, "kv": kv_type})
 
 
-def cells(context: int, lengths: Sequence[int]) -> int:
-    """Return the size of a cache that holds every shared prompt beside one full context."""
-    total = context + sum(lengths)
+def cells(own: int, lengths: Sequence[int]) -> int:
+    """Return the size of a cache that holds every shared prompt beside ``own`` tokens of requests."""
+    total = own + sum(lengths)
     return -(-total // _CELL_STEP) * _CELL_STEP
 
 
-class Prefixes:
-    """The shared prompts of a running context, each in a sequence of its own from 1 on."""
+def cells_of_requests(context: int, slots: int) -> int:
+    """Return the tokens that requests may have together: one whole context, and half of one for each further slot.
 
-    def __init__(self, context: LlamaContext, tokens: Sequence[tuple[int, ...]]) -> None:
+    Few conversations fill their context, and the cache takes memory for all of its cells. A request for which there is
+    no room at the moment waits for its turn.
+    """
+    return context + (slots - 1) * context // 2
+
+
+class Prefixes:
+    """The shared prompts of a running context, each in a sequence of its own from ``first`` on."""
+
+    def __init__(self, context: LlamaContext, tokens: Sequence[tuple[int, ...]], first: int) -> None:
         self._context = context
         self._tokens = list(tokens)
-        self._ready = [False] * len(tokens)
+        self._read = [0] * len(tokens)
+        self._first = first
         self.loaded = 0
         self.rebuilt = 0
 
@@ -66,50 +78,55 @@ class Prefixes:
             whole = path.is_file() and digest.of_file(path) == sha256
         except OSError:
             whole = False
-        found = self._context.load(index + 1, path, len(expected) + 1) if whole else None
+        sequence = self._first + index
+        found = self._context.load(sequence, path, len(expected) + 1) if whole else None
         if found is None or tuple(found) != expected:
-            self._context.clear(index + 1)
+            self._context.clear(sequence)
             return False
-        self._ready[index] = True
+        self._read[index] = len(expected)
         self.loaded += 1
         return True
+
+    def is_ready(self, index: int) -> bool:
+        """Whether a prompt's state is there."""
+        return self._read[index] == len(self._tokens[index])
 
     @property
     def missing(self) -> list[int]:
         """Indexes of prompts whose state is not there yet."""
-        return [index for index, ready in enumerate(self._ready) if not ready]
+        return [index for index in range(len(self._tokens)) if not self.is_ready(index)]
 
-    def compute(self, index: int, cancelled: Callable[[], bool]) -> bool:
-        """Evaluate a prompt; False, and nothing kept, when cancelled on the way."""
-        tokens = self._tokens[index]
-        sequence = index + 1
-        done = prefill(
-            self._context,
-            tokens,
-            sequence=sequence,
-            position=0,
-            logits=False,
-            cancelled=cancelled,
-            chunk=SHARED_CHUNK,
-        )
-        if not done:
+    def read_piece(self, index: int) -> None:
+        """Evaluate the next piece of a prompt, alone, as it was at build time.
+
+        Raises:
+            EngineError: the native call failed; the prompt is begun anew.
+        """
+        tokens, read, sequence = self._tokens[index], self._read[index], self._first + index
+        piece = tokens[read : read + SHARED_CHUNK]
+        try:
+            self._context.decode(piece, sequence=sequence, position=read, logits=False)
+        except EngineError:
             self._context.clear(sequence)
-            return False
-        self._ready[index] = True
-        self.rebuilt += 1
-        return True
+            self._read[index] = 0
+            raise
+        self._read[index] += len(piece)
+        if self.is_ready(index):
+            self.rebuilt += 1
 
-    def lend(self, tokens: Sequence[int], sequence: int) -> int:
-        """Copy the longest shared prompt that ``tokens`` begins with into ``sequence``; return its length."""
-        best = -1
+    def of(self, tokens: Sequence[int]) -> int | None:
+        """Return the longest shared prompt that ``tokens`` begins with, read or not."""
+        best = None
         for index, prefix in enumerate(self._tokens):
-            fits = self._ready[index] and len(prefix) < len(tokens) and tuple(tokens[: len(prefix)]) == prefix
-            if fits and (best < 0 or len(prefix) > len(self._tokens[best])):
+            fits = 0 < len(prefix) < len(tokens) and tuple(tokens[: len(prefix)]) == prefix
+            if fits and (best is None or len(prefix) > len(self._tokens[best])):
                 best = index
-        if best < 0:
-            return 0
-        self._context.copy(best + 1, sequence)
-        return len(self._tokens[best])
+        return best
+
+    def lend(self, index: int, sequence: int) -> int:
+        """Make ``sequence`` begin with a shared prompt that is ready; return its length in tokens."""
+        self._context.copy(self._first + index, sequence)
+        return len(self._tokens[index])
 
 
 def build(
@@ -140,24 +157,18 @@ def _build(payload: dict[str, Any], progress: Progress) -> dict[str, Any]:
     model = LlamaModel(Path(payload["model"]))
     chat = ChatFormat(model)
     prompts = [SharedPrompt(**item) for item in payload["prompts"]]
-    prefixes = [chat.shared_prefix(prompt.system) for prompt in prompts]
-    for prompt, tokens in zip(prompts, prefixes, strict=True):
+    shared = [chat.shared_prefix(prompt.system) for prompt in prompts]
+    for prompt, tokens in zip(prompts, shared, strict=True):
         check_room(prompt, len(tokens), payload["context"])
     counts = {}
     threads = physical_cores()
-    with progress.task("Reading the service prompts", total=sum(map(len, prefixes)), unit="tokens") as task:
-        for prompt, tokens in zip(prompts, prefixes, strict=True):
+    with progress.task("Reading the service prompts", total=sum(map(len, shared)), unit="tokens") as task:
+        for prompt, tokens in zip(prompts, shared, strict=True):
             # A fresh context each: the file then depends on this prompt alone, byte for byte.
             context = LlamaContext(model, n_ctx=cells(0, [len(tokens) + 1]), n_seq=1, threads=threads)
-            prefill(
-                context,
-                tokens,
-                sequence=0,
-                position=0,
-                logits=False,
-                cancelled=lambda: False,
-                chunk=SHARED_CHUNK,
-            )
+            prefixes = Prefixes(context, [tokens], first=0)
+            while prefixes.missing:
+                prefixes.read_piece(0)
             context.save(0, tokens, Path(payload["out"]) / prompt.file_name)
             context.close()
             counts[prompt.file_name] = len(tokens)

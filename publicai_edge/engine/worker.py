@@ -1,12 +1,12 @@
 """The worker process: loads one model and answers requests that arrive as JSON lines on stdin.
 
-In: ``{"op": "load", "config": …}`` first, then ``{"op": "chat", "id": n, "request": …}`` and
-``{"op": "cancel", "id": n}``. Out: ``{"event": "ready", "facts": …}`` or ``{"event": "failed", "error": …}``, then for
-each request its events with its id. Nothing a patron typed is ever written anywhere but to that stream.
+In: ``{"op": "load", "config": …}`` first, then ``{"op": "chat", "id": n, "request": …}``, ``{"op": "cancel", "id": n}``
+and ``{"op": "ping", "n": k}``. Out: ``{"event": "ready", "facts": …}`` or ``{"event": "failed", "error": …}``, then for
+each request its events with its id, and ``{"event": "pong", "n": k}``. Nothing a patron typed is ever written anywhere
+but to that stream.
 
-One request is decoded at a time; when the inbox is empty, shared prompts whose stored state could not be used are
-computed, and dropped at once when a request comes. After each request its sequence is cleared: no patron's words stay
-in the cache.
+Messages are looked at between two evaluations, so a request joins, and a cancelled one frees its place, within one of
+them. When there is nothing to answer, shared prompts whose stored state could not be used are read, a piece at a time.
 """
 
 import json
@@ -16,159 +16,251 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from publicai_edge import child
-from publicai_edge.engine import warm
-from publicai_edge.engine.chat import ChatFormat
-from publicai_edge.engine.generate import generate
-from publicai_edge.engine.llama import LlamaContext, LlamaModel, build_id
-from publicai_edge.engine.protocol import ChatRequest
+from publicai_edge import child, gguf
+from publicai_edge.engine import fit, warm
+from publicai_edge.engine.chat import ChatFormat, Prompt
+from publicai_edge.engine.fit import Plan
+from publicai_edge.engine.gpu import gpu_plan, gpus
+from publicai_edge.engine.llama import LlamaContext, LlamaModel, build_id, library
+from publicai_edge.engine.lookup import LONGEST
+from publicai_edge.engine.protocol import ChatRequest, Event, Sampling
+from publicai_edge.engine.sampling import Chooser
+from publicai_edge.engine.scheduler import Scheduler
+from publicai_edge.engine.threads import Threads, threads_on_this_machine
 from publicai_edge.engine.warm import Prefixes, SharedPrompt
-from publicai_edge.errors import ContextOverflowError, PublicAIError
-from publicai_edge.host import peak_rss_bytes, physical_cores
+from publicai_edge.errors import PublicAIError
+from publicai_edge.host import peak_rss_bytes, release_mapped
 
-_SEQUENCE = 0
+_BYTES_PER_TOKEN = 3  # of a prompt; English has four and a half, and what is too little here is only the estimate
+_TEMPLATE_TOKENS = 32
+_WARM_UP_TOKENS = 24
 
 
-class _Inbox:
-    """What the reader thread has received: requests in order, and the ids that were cancelled."""
+class Inbox:
+    """What the reader thread has received, in order; the process ends when the parent closes the stream.
+
+    ``prepare`` is what that thread does to each message: a chat template may take a tenth of a second the first time,
+    and answers under way need not wait for it.
+    """
 
     def __init__(self, stream: TextIO) -> None:
-        self._requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._cancelled: set[int] = set()
-        self._finished = 0
+        self._messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._stream = stream
+        self.prepare: Callable[[dict[str, Any]], dict[str, Any]] = dict
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        for line in self._stream:
-            message = json.loads(line)
-            if message["op"] == "cancel":
-                if message["id"] > self._finished:
-                    self._cancelled.add(message["id"])
-            else:
-                self._requests.put(message)
-        os._exit(0)  # the parent is gone, or wants us to go
-
-    def next(self, timeout: float | None = None) -> dict[str, Any] | None:
         try:
-            return self._requests.get(timeout=timeout)
+            for line in self._stream:
+                self._messages.put(self.prepare(json.loads(line)))
+        finally:
+            os._exit(0)  # the parent is gone, or wants us to go; or nothing more would be heard
+
+    def take(self, *, wait: bool) -> list[dict[str, Any]]:
+        """Return all that has come; with ``wait``, at least one message."""
+        found = []
+        try:
+            found.append(self._messages.get(block=wait))
+            while True:
+                found.append(self._messages.get_nowait())
         except queue.Empty:
-            return None
-
-    @property
-    def waiting(self) -> bool:
-        return not self._requests.empty()
-
-    def cancelled(self, number: int) -> bool:
-        return number in self._cancelled
-
-    def finished(self, number: int) -> None:
-        self._finished = number
-        self._cancelled.discard(number)
+            return found
 
 
-class _Worker:
+@dataclass(frozen=True)
+class Backend:
+    """What runs a model: llama.cpp, or what has its face (:mod:`publicai_edge.engine.onnx.worker`).
+
+    Attributes:
+        plan: how many slots fit this machine's memory, and how many layers go to its graphics processors; raises
+            HostError where the model does not fit. Asked before anything is loaded.
+        model: loads the model at a path, for so many threads, with so many layers on graphics processors.
+        context: makes room for requests: (model, tokens of one request, tokens of all together, lengths of the shared
+            prompts, slots, threads).
+        chooser: begins to choose an answer's tokens.
+        build_id: names the engine; a state that another made is not trusted.
+    """
+
+    plan: Callable[[dict[str, Any], Sequence[SharedPrompt]], tuple[Plan, int]]
+    model: Callable[[Path, int, int], Any]
+    context: Callable[[Any, int, int, Sequence[int], int, int], Any]
+    chooser: Callable[[Any, Sampling], Any]
+    build_id: Callable[[], str]
+
+
+def _llama_context(model: LlamaModel, _limit: int, own: int, shared: Sequence[int], slots: int, threads: int) -> Any:
+    size = warm.cells(own, shared)
+    return LlamaContext(model, n_ctx=size, n_seq=slots + len(shared), threads=threads, outputs=slots + LONGEST)
+
+
+def _llama_plan(config: dict[str, Any], prompts: Sequence[SharedPrompt]) -> tuple[Plan, int]:
+    path = Path(config["model"])
+    header = gguf.read(path)
+    lengths = [len(prompt.system.encode()) // _BYTES_PER_TOKEN + _TEMPLATE_TOKENS for prompt in prompts]
+
+    def cells_of(slots: int) -> int:
+        return warm.cells(warm.cells_of_requests(config["context"], slots), lengths)
+
+    outputs = config["slots"] + LONGEST
+    layers = config["gpu_layers"]
+    if layers is None:
+        library()  # finds the devices
+        layers = gpu_plan(header, gpus(), cells=cells_of(config["slots"]), outputs=outputs)
+    plan = fit.plan(
+        lambda cells: fit.need(header, cells=cells, outputs=outputs, gpu_layers=layers),
+        cells_of,
+        slots=config["slots"],
+        name=path.name,
+    )
+    return plan, layers
+
+
+def _llama_model(path: Path, _threads: int, gpu_layers: int) -> LlamaModel:
+    model = LlamaModel(path, gpu_layers=gpu_layers)
+    release_mapped(path)  # weights repacked for this processor are read no more; the others come back when they are
+    return model
+
+
+LLAMA = Backend(_llama_plan, _llama_model, _llama_context, Chooser, build_id)
+
+
+class Worker:
     """A loaded model and the loop that answers with it."""
 
-    def __init__(self, config: dict[str, Any], inbox: _Inbox, channel: TextIO) -> None:
+    def __init__(self, config: dict[str, Any], inbox: Inbox, channel: TextIO, backend: Backend) -> None:
         self._inbox = inbox
         self._channel = channel
+        self._lines: list[str] = []
+        self._reads_ahead = True
         started = time.perf_counter()
-        model = LlamaModel(Path(config["model"]))
-        self._chat = ChatFormat(model)
-        self._limit: int = config["context"]
         prompts = [SharedPrompt(**item) for item in config["prompts"]]
-        tokens = [self._chat.shared_prefix(prompt.system) for prompt in prompts]
-        self._context = LlamaContext(
-            model,
-            n_ctx=warm.cells(self._limit, [len(item) for item in tokens]),
-            n_seq=1 + len(tokens),
-            threads=config.get("threads") or physical_cores(),
+        plan, gpu_layers = backend.plan(config, prompts)
+        most = config["threads"] or threads_on_this_machine()
+        model = backend.model(Path(config["model"]), most, gpu_layers)
+        self._chat = chat = ChatFormat(model)
+        slots, limit = plan.slots, config["context"]
+        tokens = [chat.shared_prefix(prompt.system) for prompt in prompts]
+        own = warm.cells_of_requests(limit, slots)
+        self._context = backend.context(model, limit, own, [len(item) for item in tokens], slots, most)
+        self._prefixes = Prefixes(self._context, tokens, first=slots)
+        self._scheduler = Scheduler(
+            self._context,
+            chat,
+            self._prefixes,
+            slots=slots,
+            limit=limit,
+            cells=own,
+            send=self._event,
+            threads=None if config["threads"] else Threads(most),
+            make_chooser=backend.chooser,
         )
-        self._prefixes = Prefixes(self._context, tokens)
         self._warm_up(model)
-        trusted = config["fingerprint"] == warm.fingerprint(config["model_sha256"], config["kv_type"])
+        trusted = config["fingerprint"] == warm.fingerprint(
+            config["model_sha256"], config["kv_type"], backend.build_id()
+        )
         for index, prompt in enumerate(prompts):
             if trusted and prompt.file:
                 self._prefixes.load(index, Path(prompt.file), prompt.sha256)
         self._facts = {
-            "engine": build_id(),
+            "engine": backend.build_id(),
             "load_seconds": round(time.perf_counter() - started, 3),
             "warm_loaded": self._prefixes.loaded,
             "warm_missing": len(self._prefixes.missing),
+            **plan.facts(),
+            "threads": most,
+            "gpu_layers": gpu_layers,
+            "ping": True,
         }
 
     def _warm_up(self, model: LlamaModel) -> None:
-        """Evaluate one token, so that the first patron does not wait for pages and kernels."""
-        token = model.bos if model.bos >= 0 else model.tokenize("a", special=False)[0]
-        self._context.decode([token], sequence=_SEQUENCE, position=0, logits=True)
-        self._context.clear(_SEQUENCE)
+        """Evaluate a short prompt and a token, so that the first patron does not wait for pages and kernels."""
+        tokens = model.tokenize("a " * _WARM_UP_TOKENS, special=False)[:_WARM_UP_TOKENS]
+        self._context.decode(tokens, sequence=0, position=0, logits=True)
+        self._context.decode(tokens[-1:], sequence=0, position=len(tokens), logits=True)
+        self._context.clear(0)
 
     def run(self) -> None:
         """Answer until the parent closes the stream."""
-        self.send({"event": "ready", "facts": self._facts})
+        self._inbox.prepare = self._prepare
+        self._write({"event": "ready", "facts": self._facts})
+        self._flush()
         while True:
-            idle = bool(self._prefixes.missing)
-            message = self._inbox.next(timeout=0 if idle else None)
-            if message is None:
-                index = self._prefixes.missing[0]
-                self._prefixes.compute(index, lambda: self._inbox.waiting)
-            else:
-                self._answer(message["id"], ChatRequest.from_json(message["request"]))
+            to_read = self._reads_ahead and bool(self._prefixes.missing)
+            idle = not self._scheduler.busy and not to_read
+            for message in self._inbox.take(wait=idle):
+                self._handle(message)
+            if self._scheduler.busy:
+                self._scheduler.step()
+            elif to_read:
+                self._read_ahead()
+            self._flush()
 
-    def _answer(self, number: int, request: ChatRequest) -> None:
+    def _read_ahead(self) -> None:
+        """Read a piece of a shared prompt nobody waits for; one that cannot be read is left to whoever asks for it."""
         try:
-            prompt = self._chat.encode(request.messages)
-            room = self._limit - len(prompt.tokens)
-            if room < 1:
-                raise ContextOverflowError(
-                    f"The conversation has {len(prompt.tokens)} tokens; the model's context has {self._limit}.",
-                    hint="Ask a shorter question, or begin a new session.",
-                    prompt_tokens=len(prompt.tokens),
-                    context=self._limit,
-                )
-            reused = self._prefixes.lend(prompt.tokens, _SEQUENCE)
-            events = generate(
-                self._context,
-                prompt,
-                request.sampling,
-                sequence=_SEQUENCE,
-                reused=reused,
-                limit=self._limit,
-                cancelled=lambda: self._inbox.cancelled(number),
-            )
-            for event in events:
-                self.send({"id": number, "event": type(event).__name__.lower(), **asdict(event)})
+            self._prefixes.read_piece(self._prefixes.missing[0])
+        except PublicAIError:
+            self._reads_ahead = False
+
+    def _prepare(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Turn a request's conversation into tokens; in the reader's thread."""
+        if message["op"] != "chat":
+            return message
+        request = ChatRequest.from_json(message["request"])
+        prompt: Prompt | PublicAIError
+        try:
+            prompt = self._chat.encode_request(request)
         except PublicAIError as error:
-            self.send({"id": number, "event": "error", "error": error.to_json()})
-        finally:
-            self._context.clear(_SEQUENCE)
-            self._inbox.finished(number)
+            prompt = error
+        return {**message, "request": request, "prompt": prompt}
 
-    def send(self, message: dict[str, Any]) -> None:
-        _send(self._channel, message)
+    def _handle(self, message: dict[str, Any]) -> None:
+        match message["op"]:
+            case "chat" if isinstance(message["prompt"], PublicAIError):
+                self._event(message["id"], message["prompt"])
+            case "chat":
+                self._scheduler.admit(message["id"], message["request"], message["prompt"])
+            case "cancel":
+                self._scheduler.cancel(message["id"])
+            case "ping":
+                self._write({"event": "pong", "n": message["n"]})
+
+    def _event(self, number: int, event: Event | PublicAIError) -> None:
+        if isinstance(event, PublicAIError):
+            self._write({"id": number, "event": "error", "error": event.to_json()})
+        else:
+            self._write({"id": number, "event": type(event).__name__.lower(), **vars(event)})
+
+    def _write(self, message: dict[str, Any]) -> None:
+        self._lines.append(json.dumps(message))
+
+    def _flush(self) -> None:
+        """Send all lines of one step in one piece."""
+        if self._lines:
+            self._channel.write("\n".join(self._lines) + "\n")
+            self._channel.flush()
+            self._lines.clear()
 
 
-def _send(channel: TextIO, message: dict[str, Any]) -> None:
-    channel.write(json.dumps(message) + "\n")
-    channel.flush()
-
-
-def _main() -> None:
+def main(backend: Backend = LLAMA) -> None:
+    """Run the worker on this process's stdin and stdout."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # a signal to the whole group is the parent's to handle; its pipe ends us
     _no_core_dumps()
     channel = child.claim_stdout()
     config = json.loads(sys.stdin.readline())["config"]
-    inbox = _Inbox(sys.stdin)
+    inbox = Inbox(sys.stdin)
     try:
-        worker = _Worker(config, inbox, channel)
+        worker = Worker(config, inbox, channel, backend)
     except PublicAIError as error:
-        _send(channel, {"event": "failed", "error": error.to_json(), "peak_rss_bytes": peak_rss_bytes()})
+        failed = {"event": "failed", "error": error.to_json(), "peak_rss_bytes": peak_rss_bytes()}
+        channel.write(json.dumps(failed) + "\n")
+        channel.flush()
         return
     worker.run()
 
@@ -182,4 +274,4 @@ def _no_core_dumps() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    main()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from publicai_edge import child
-from publicai_edge.errors import ContextOverflowError
+from publicai_edge.errors import ContextOverflowError, PublicAIError
 from publicai_edge.evaluate.result import Answer
 from publicai_edge.progress import Progress
 
@@ -128,41 +128,56 @@ def _fold(text: str) -> str:
 
 def _answer(payload: dict[str, Any], progress: Progress) -> list[str]:
     """Answer in this process, a child made for it."""
-    from publicai_edge.engine.chat import ChatFormat, Prompt
-    from publicai_edge.engine.generate import generate
+    from publicai_edge.engine.chat import ChatFormat
     from publicai_edge.engine.llama import LlamaContext, LlamaModel
-    from publicai_edge.engine.protocol import ChatMessage, Delta, Sampling
+    from publicai_edge.engine.protocol import ChatMessage, ChatRequest, Delta, Event, Finished, Sampling
+    from publicai_edge.engine.scheduler import Scheduler
+    from publicai_edge.engine.warm import Prefixes
     from publicai_edge.host import physical_cores
 
     model = LlamaModel(Path(payload["model"]))
     chat = ChatFormat(model)
     limit, room = payload["context"], payload["max_tokens"]
-    prompts: list[Prompt] = []
+    requests: list[ChatRequest] = []
+    longest = 0
     for question in payload["questions"]:
         turns = [ChatMessage("system", question["system"])] if question["system"] else []
-        prompt = chat.encode([*turns, ChatMessage("user", question["user"])])
-        if len(prompt.tokens) >= limit:
+        turns.append(ChatMessage("user", question["user"]))
+        tokens = len(chat.encode(turns).tokens)
+        if tokens >= limit:
             raise ContextOverflowError(
-                f"The question {question['question']!r} makes a chat of {len(prompt.tokens)} tokens; "
-                f"the context has {limit}.",
+                f"The question {question['question']!r} makes a chat of {tokens} tokens; the context has {limit}.",
                 hint="Shorten the service's prompt or its passages, or raise target.context in the recipe.",
             )
-        prompts.append(prompt)
-    cells = min(limit, max(len(prompt.tokens) for prompt in prompts) + room)
+        longest = max(longest, tokens)
+        requests.append(ChatRequest(tuple(turns), Sampling(max_tokens=room)))
+    answers = [""] * len(requests)
+    cells = min(limit, longest + room)
     context = LlamaContext(model, n_ctx=cells, n_seq=1, threads=physical_cores())
-    answers = []
-    with progress.task(f"Asking {model.path.name}", total=len(prompts), unit="items") as task:
-        for prompt in prompts:
-            events = generate(
-                context,
-                prompt,
-                Sampling(max_tokens=room),
-                sequence=0,
-                reused=0,
-                limit=limit,
-                cancelled=lambda: False,
-            )
-            answers.append("".join(event.text for event in events if isinstance(event, Delta)))
-            context.clear(0)
-            task.advance(1)
+    with progress.task(f"Asking {model.path.name}", total=len(requests), unit="items") as task:
+
+        def hear(number: int, event: Event | PublicAIError) -> None:
+            match event:
+                case Delta(text):
+                    answers[number] += text
+                case Finished():
+                    task.advance(1)
+                case PublicAIError():
+                    raise event
+
+        # One at a time: together, the last bits of the logits would depend on which questions are asked at once.
+        scheduler = Scheduler(
+            context,
+            chat,
+            Prefixes(context, [], first=1),
+            slots=1,
+            limit=limit,
+            cells=cells,
+            send=hear,
+            drafts=False,
+        )
+        for number, request in enumerate(requests):
+            scheduler.admit(number, request)
+        while scheduler.busy:
+            scheduler.step()
     return answers

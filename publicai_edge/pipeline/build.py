@@ -11,8 +11,9 @@ from typing import Any
 from publicai_edge import __version__
 from publicai_edge.artifact import Blob, FileSet
 from publicai_edge.bundle import pack
+from publicai_edge.engine.onnx.folder import MODEL_FILE as ONNX_FILE
 from publicai_edge.errors import RecipeError
-from publicai_edge.pipeline import budget, candidates, describe, fetching, stages, texts
+from publicai_edge.pipeline import budget, candidates, describe, fetching, onnx_chat, stages, texts
 from publicai_edge.pipeline.documents import find_documents
 from publicai_edge.pipeline.options import Options
 from publicai_edge.pipeline.steps import Runner, StepResult
@@ -22,7 +23,9 @@ from publicai_edge.recipe import load as load_recipe
 from publicai_edge.recipe.lock import Pin
 from publicai_edge.store import Store
 
-MODEL_PATH = "data/model/model.gguf"
+MODEL_FOLDER = "data/model"
+MODEL_PATH = f"{MODEL_FOLDER}/model.gguf"
+ONNX_PATH = f"{MODEL_FOLDER}/{ONNX_FILE}"
 EMBEDDING_FOLDER = "data/embedding"
 REPORTS_FOLDER = "data/reports"
 KNOWLEDGE_PATH = f"data/knowledge/{stages.INDEX_FILE}"
@@ -70,15 +73,20 @@ def build(recipe_path: Path, options: Options) -> Built:
     pins = fetching.fetch(recipe, recipe_path, options)
     runner = Runner(options.store, options.progress)
 
-    source, inspected, name = _source_model(runner, recipe, pins, options)
-    if options.model is None:
-        candidates.check_source(recipe.quantize, inspected.facts["quantization"], inspected.facts["quantized"], name)
+    source, inspected = _source_model(runner, recipe, pins, options)
+    if options.model is None and isinstance(source, Blob):
+        found = inspected.facts
+        candidates.check_source(recipe.quantize, found["quantization"], found["quantized"], _name(recipe, options))
     fetching.write_lock(recipe_path, pins, options)  # not before: a model that cannot be used is not worth pinning
     embedding, converted = _make_embedding(runner, recipe, pins, options)
     indexed = _index(runner, recipe, inputs, embedding)
-    made = _quantized(runner, recipe, pins, options, source, inspected.facts, name, embedding, indexed)
-    model = made.step.files.only()
-    warmed = stages.warm_services(runner, model, tuple(recipe.services), recipe.target.context)
+    made = (
+        _quantized(runner, recipe, pins, options, source, inspected.facts, embedding, indexed)
+        if isinstance(source, Blob)
+        else _Made(source)
+    )
+    model = _model_files(made.step.files)
+    warmed = _warmed(runner, recipe, made.step.files)
 
     facts = {
         "target": recipe.target.model_dump(mode="json"),
@@ -96,6 +104,18 @@ def build(recipe_path: Path, options: Options) -> Built:
     return Built(folder, written, tuple(runner.done), facts)
 
 
+def _model_files(files: FileSet) -> FileSet:
+    """Return the model's files as they lie in the bundle: one GGUF file, or those of a model in ONNX."""
+    return files.prefixed(MODEL_FOLDER) if ONNX_FILE in files.files else FileSet({MODEL_PATH: files.only()})
+
+
+def _warmed(runner: Runner, recipe: Recipe, model: FileSet) -> StepResult:
+    services, context = tuple(recipe.services), recipe.target.context
+    if recipe.model.engine == "onnx":
+        return onnx_chat.warm_services(runner, model, services, context)
+    return stages.warm_services(runner, model.only(), services, context)
+
+
 def _withdraw_refusal(folder: Path) -> None:
     """Remove the report of an earlier build of this bundle that was refused: it no longer holds."""
     from publicai_edge.pipeline import quality
@@ -104,7 +124,8 @@ def _withdraw_refusal(folder: Path) -> None:
 
 
 def _check_inputs(recipe: Recipe, base: Path, options: Options) -> _Inputs:
-    candidates.check(recipe.quantize, calibrated=bool(recipe.quality and recipe.quantize.imatrix))
+    if recipe.model.engine == "llama":
+        candidates.check(recipe.quantize, calibrated=bool(recipe.quality and recipe.quantize.imatrix))
     documents: dict[str, Blob] = {}
     left_out: tuple[str, ...] = ()
     if recipe.knowledge:
@@ -121,9 +142,12 @@ def _check_inputs(recipe: Recipe, base: Path, options: Options) -> _Inputs:
 
 def _source_model(
     runner: Runner, recipe: Recipe, pins: dict[str, Pin], options: Options
-) -> tuple[Blob, StepResult, str]:
-    """Return the model to quantize or keep, what llama.cpp says of it, and what the person calls it."""
-    name = str(options.model or recipe.model.source)
+) -> tuple[Blob | StepResult, StepResult]:
+    """Return the GGUF file to quantize or keep, or the finished model in ONNX; and what its engine says of it."""
+    name = _name(recipe, options)
+    if recipe.model.engine == "onnx":
+        made = onnx_chat.made(runner, recipe, None if options.model else pins["model"].files, options)
+        return made, onnx_chat.inspect(runner, made.files)
     if options.model:
         from publicai_edge import gguf
 
@@ -133,7 +157,12 @@ def _source_model(
         source = stages.convert_model(runner, pins["model"].files, name, offline=options.offline).files.only()
     else:
         source = _single_file(pins["model"].files, recipe.model.source)
-    return source, stages.inspect_model(runner, source, name), name
+    return source, stages.inspect_model(runner, source, name)
+
+
+def _name(recipe: Recipe, options: Options) -> str:
+    """Return what the person calls the model: the file given, or the source in the recipe."""
+    return str(options.model or recipe.model.source)
 
 
 @dataclass(frozen=True)
@@ -152,11 +181,11 @@ def _quantized(
     options: Options,
     source: Blob,
     inspected: dict[str, Any],
-    name: str,
     embedding: FileSet | None,
     indexed: StepResult | None,
 ) -> _Made:
     """Quantize the model as the recipe says; measured and judged where the recipe has [quality]."""
+    name = _name(recipe, options)
     if options.model or recipe.quantize.type == KEEP or recipe.quality is None:
         settings = recipe.quantize.model_copy(update={"type": KEEP}) if options.model else recipe.quantize
         step = stages.quantize_model(runner, source, settings, name)
@@ -239,17 +268,23 @@ def _adopt_folder(store: Store, folder: Path) -> FileSet:
 
 
 def _payload(
-    model: Blob,
+    model: FileSet,
     embedding: FileSet | None,
     indexed: StepResult | None,
     warmed: StepResult,
 ) -> dict[str, Blob]:
-    payload = {MODEL_PATH: model}
+    payload = dict(model)
     if embedding:
         payload |= dict(embedding.prefixed(EMBEDDING_FOLDER))
     if indexed:
         payload |= dict(indexed.files.prefixed("data/knowledge"))
     return payload | dict(warmed.files.prefixed(describe.WARM_FOLDER))
+
+
+def _model_in(payload: dict[str, Blob]) -> tuple[str, FileSet]:
+    """Return the path that names the model in the manifest, and all of its files."""
+    files = {path: blob for path, blob in payload.items() if path.startswith(f"{MODEL_FOLDER}/")}
+    return (MODEL_PATH if MODEL_PATH in files else ONNX_PATH), FileSet(files)
 
 
 def _content(
@@ -264,7 +299,7 @@ def _content(
         inputs.recipe,
         pins,
         facts,
-        model=(MODEL_PATH, payload[MODEL_PATH]),
+        model=_model_in(payload),
         states=states,
         embedding_folder=EMBEDDING_FOLDER,
         knowledge_file=KNOWLEDGE_PATH,

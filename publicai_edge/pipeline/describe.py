@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from publicai_edge import digest
-from publicai_edge.artifact import Blob, FileSet
+from publicai_edge.artifact import FileSet
 from publicai_edge.bundle.manifest import (
     EmbeddingInfo,
     EngineInfo,
@@ -17,6 +17,7 @@ from publicai_edge.bundle.manifest import (
     StewardInfo,
     WarmInfo,
 )
+from publicai_edge.bundle.open import model_digest
 from publicai_edge.engine import warm
 from publicai_edge.errors import RecipeError
 from publicai_edge.pipeline.steps import StepResult
@@ -33,13 +34,14 @@ def manifest(
     pins: dict[str, Pin],
     facts: dict[str, Any],
     *,
-    model: tuple[str, Blob],
+    model: tuple[str, FileSet],
     states: FileSet,
     embedding_folder: str,
     knowledge_file: str,
     built_by: str,
 ) -> Manifest:
     """Return the manifest of the bundle that ``recipe`` makes."""
+    info = _model(recipe, pins.get("model"), facts, *model)
     return Manifest(
         name=recipe.bundle.name,
         version=recipe.bundle.version,
@@ -47,19 +49,21 @@ def manifest(
         title=recipe.bundle.title,
         languages=tuple(recipe.bundle.languages),
         steward=StewardInfo(**recipe.steward.model_dump()),
-        model=_model(recipe, pins.get("model"), facts, *model),
+        model=info,
         embedding=_embedding(recipe, pins.get("embedding"), facts["convert"], embedding_folder),
         knowledge=_knowledge(recipe, facts["index"], knowledge_file),
         services=tuple(ServiceInfo(**service.model_dump()) for service in recipe.services),
-        engine=_engine(recipe, facts["warm"]["tokens"], states, model[1]),
+        engine=_engine(recipe, facts["warm"]["tokens"], states, info, facts["model"]["engine"]),
         session_minutes=recipe.policy.session_minutes,
         recipe=f"sha256:{digest.of_json(recipe.model_dump(mode='json'))}",
         built_by=built_by,
     )
 
 
-def _model(recipe: Recipe, pin: Pin | None, facts: dict[str, Any], file: str, blob: Blob) -> ModelInfo:
+def _model(recipe: Recipe, pin: Pin | None, facts: dict[str, Any], file: str, files: FileSet) -> ModelInfo:
     chosen, model, quality = recipe.model, facts["model"], facts["quality"]
+    blob = files.files[file]
+    parts = {path: f"sha256:{item.sha256}" for path, item in files} if chosen.engine == "onnx" else {}
     return ModelInfo(
         name=chosen.name,
         source=chosen.source if pin else "given by hand",
@@ -70,6 +74,7 @@ def _model(recipe: Recipe, pin: Pin | None, facts: dict[str, Any], file: str, bl
         file=file,
         sha256=f"sha256:{blob.sha256}",
         size=blob.size,
+        parts=parts,
         loss=LossInfo(by_language=quality["loss"], allowed=quality["allowed"], report=REPORT) if quality else None,
     )
 
@@ -105,7 +110,7 @@ def _knowledge(recipe: Recipe, facts: dict[str, Any] | None, file: str) -> Knowl
     )
 
 
-def _engine(recipe: Recipe, tokens: dict[str, int], states: FileSet, model: Blob) -> EngineInfo:
+def _engine(recipe: Recipe, tokens: dict[str, int], states: FileSet, model: ModelInfo, made_by: str) -> EngineInfo:
     stored = []
     for service in recipe.services:
         for language in sorted(service.prompt):
@@ -119,8 +124,13 @@ def _engine(recipe: Recipe, tokens: dict[str, int], states: FileSet, model: Blob
                     tokens=tokens[name],
                 )
             )
-    made_by = warm.fingerprint(model.sha256, "f16")
-    return EngineInfo(context=recipe.target.context, warm=tuple(stored), warm_fingerprint=made_by)
+    return EngineInfo(
+        name=recipe.model.engine,
+        context=recipe.target.context,
+        slots=recipe.target.patrons,
+        warm=tuple(stored),
+        warm_fingerprint=warm.fingerprint(model_digest(model), "f16", made_by),
+    )
 
 
 def given_embedding(folder: Path, files: FileSet) -> StepResult:

@@ -28,6 +28,14 @@ _CONVERTED = (
     "*.model",
 )
 MODEL_FILES = (*_CONVERTED, "added_tokens.json", "vocab.json", "merges.txt", "generation_config.json", "chat_template*")
+ONNX_FILES = (
+    "config.json",
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+    "genai_config.json",
+    "chat_template*",
+)
 EMBEDDING_FILES = (
     *_CONVERTED,
     "modules.json",
@@ -87,7 +95,9 @@ def fetch_texts(quality: Quality, languages: Sequence[str], base: Path, options:
 def _model_parts(recipe: Recipe, options: Options) -> Iterator[_Part]:
     model, embedding = recipe.model, recipe.embedding
     if options.model is None:
-        yield _Part("model", model.source, model.revision, model.sha256, MODEL_FILES)
+        # Weights too large for a graph lie beside it, in a file whose name begins with the graph's.
+        only = (*ONNX_FILES, f"{model.file}*") if model.file else MODEL_FILES
+        yield _Part("model", model.source, model.revision, model.sha256, only)
     if embedding and options.embedding is None:
         yield _Part("embedding", embedding.source, embedding.revision, embedding.sha256, EMBEDDING_FILES)
 

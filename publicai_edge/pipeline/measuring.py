@@ -48,9 +48,14 @@ _SENSITIVITY_CODE = (
     "publicai_edge.evaluate.weight_error",
 )
 _ANSWERS_CODE = (
+    "publicai_edge.engine.batch",
     "publicai_edge.engine.chat",
-    "publicai_edge.engine.generate",
     "publicai_edge.engine.llama",
+    "publicai_edge.engine.drawing",
+    "publicai_edge.engine.sampling",
+    "publicai_edge.engine.scheduler",
+    "publicai_edge.engine.slots",
+    "publicai_edge.engine.text",
     "publicai_edge.evaluate.questions",
 )
 _IMATRIX_CODE = (*_QUANTIZE_CODE, "publicai_edge.engine.observe", "publicai_edge.corpus.balance")

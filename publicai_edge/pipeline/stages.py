@@ -23,10 +23,11 @@ CONFIG_FILE = "config.json"
 _LLAMA = ("llama-cpp-python",)
 _LLAMA_CODE = (
     "publicai_edge.gguf",
+    "publicai_edge.engine.batch",
     "publicai_edge.engine.chat",
-    "publicai_edge.engine.generate",
     "publicai_edge.engine.llama",
     "publicai_edge.engine.probe",
+    "publicai_edge.engine.template",
     "publicai_edge.engine.warm",
 )
 _CONVERSION_KEYS = {"pooling", "max_tokens", "query_prefix", "passage_prefix", "quantize", "min_cosine"}

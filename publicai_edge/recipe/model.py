@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from publicai_edge.recipe.fields import Language, Name, Sha256, Source, Table, Version, Words, glob_path
-from publicai_edge.recipe.quality import Quality, Quantize, quality_problems
+from publicai_edge.recipe.quality import Quality, Quantize, onnx_problems, quality_problems
 
 
 class BundleInfo(Table):
@@ -48,6 +48,11 @@ class Model(Table):
     """For hf: a branch, tag or commit; the lock file pins the commit."""
     sha256: Sha256 | None = None
     """Digest the file must have; the lock file pins it in any case."""
+    engine: Literal["llama", "onnx"] = "llama"
+    """What runs the model: "llama" (llama.cpp, a GGUF file) or "onnx" (ONNX Runtime)."""
+    file: Annotated[str, AfterValidator(glob_path)] | None = None
+    """For engine = "onnx": the .onnx file in the source, such as "onnx/model_q4.onnx"; without it, the source's \
+safetensors are converted."""
     name: Annotated[str, Field(min_length=1)]
     """The model's published name, shown to patrons."""
     license: Annotated[str, Field(min_length=1)]
@@ -138,6 +143,8 @@ class Target(Table):
     """Longest wait for an answer's first word; recorded in the build report."""
     context: Annotated[int, Field(ge=512, le=131072)] = 4096
     """Tokens the model keeps in view: prompt, passages, question and answer."""
+    patrons: Annotated[int, Field(ge=1, le=64)] = 4
+    """Patrons answered at the same time; further ones wait in line. Each takes memory for half a context."""
 
 
 class Policy(Table):
@@ -183,6 +190,7 @@ class Recipe(Table):
         found += [f"services: two are called {name!r}" for name in sorted({i for i in ids if ids.count(i) > 1})]
         if any(service.search for service in self.services) and not (self.knowledge and self.embedding):
             found.append("a service searches the documents, but [knowledge] or [embedding] is missing")
+        found += onnx_problems(self.model.engine, self.model.file, self.quantize, self.quality)
         found += quality_problems(self.quantize, self.quality, self.bundle.languages, [s.id for s in self.services])
         for what, holder in (("model", self.model), ("embedding", self.embedding)):
             if holder and holder.license not in self.policy.licenses:

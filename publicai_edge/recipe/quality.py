@@ -8,13 +8,15 @@ from pydantic import Field
 from publicai_edge.recipe.fields import Language, Name, Sha256, Source, Table
 
 AUTO = "auto"
+ONNX_TYPES = ("keep", "int4", "int4-genai", "int8", "none")
 
 
 class Quantize(Table):
     """How small the model is made."""
 
     type: Annotated[str, Field(min_length=1)] = "keep"
-    """"keep", a llama.cpp type such as "Q4_K_M", "mixed:Q4_K_M" (every tensor its own type, in Q4_K_M's bytes), or \
+    """For engine = "onnx": "keep", "int4", "int4-genai" (fewer models, several times as fast), "int8" or "none". Else \
+"keep", a llama.cpp type such as "Q4_K_M", "mixed:Q4_K_M" (every tensor its own type, in Q4_K_M's bytes), or \
 "auto": the smallest that passes [quality] in every language."""
     candidates: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
     """For "auto": the types to choose from; without it, those from Q3_K_S to Q8_0."""
@@ -83,6 +85,21 @@ notice, 0.1 changes about one next word in ten."""
     """Tokens the model sees at once while it is calibrated and measured."""
     questions: list[Question] = []  # noqa: RUF012 - pydantic copies it
     """Questions with the facts their answers must hold: a low loss has hidden a broken model before."""
+
+
+def onnx_problems(engine: str, file: str | None, choice: Quantize, quality: Quality | None) -> list[str]:
+    """Return what of the recipe does not fit the engine, in sentences."""
+    if engine != "onnx":
+        return ['model.file is for engine = "onnx"; name the GGUF file in model.source'] if file else []
+    found = []
+    if file and choice.type != "keep":
+        found.append(f'model.file is in ONNX already, and quantize.type is {choice.type!r}; it can only be "keep"')
+    if choice.type not in ONNX_TYPES:
+        known = ", ".join(ONNX_TYPES)
+        found.append(f'quantize.type is {choice.type!r}; for model.engine = "onnx" it is one of {known}')
+    if quality:
+        found.append('[quality] measures GGUF models; a conversion for model.engine = "onnx" is measured without it')
+    return found
 
 
 def quality_problems(

