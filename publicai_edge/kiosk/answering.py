@@ -64,19 +64,28 @@ class Turn:
 
 @dataclass(frozen=True)
 class Inquiry:
-    """A question, put to a service in a language. ``labels`` are the kiosk's own words in that language."""
+    """A question, put to a service in a language.
+
+    ``labels`` are the kiosk's own words in that language; ``client`` is whose question it is, see
+    :class:`publicai_edge.engine.protocol.ChatRequest`.
+    """
 
     service: ServiceInfo
     language: str
     question: str
     turns: tuple[Turn, ...] = ()
     labels: Mapping[str, str] | None = None
+    client: str = ""
 
 
 def clean(text: str) -> str:
     """Return typed text without control characters, in composed form, trimmed."""
-    kept = (c for c in unicodedata.normalize("NFC", text) if c in "\n\t" or unicodedata.category(c) != "Cc")
-    return "".join(kept).strip()
+    return printable(unicodedata.normalize("NFC", text)).strip()
+
+
+def printable(text: str) -> str:
+    """Return text without control characters, but for line ends and tabs."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
 
 
 async def answer(
@@ -174,7 +183,7 @@ def compose(inquiry: Inquiry, passages: Sequence[str]) -> ChatRequest:
     messages.append(ChatMessage("user", text))
     service = inquiry.service
     sampling = Sampling(service.max_tokens, service.temperature, repeat_penalty=service.repeat_penalty, stop=stop)
-    return ChatRequest(tuple(messages), sampling)
+    return ChatRequest(tuple(messages), sampling, client=inquiry.client)
 
 
 def passage_text(source: Source) -> str:

@@ -15,9 +15,12 @@ from publicai_edge.bundle.open import Bundle
 from publicai_edge.engine.protocol import Engine
 from publicai_edge.errors import PublicAIError
 from publicai_edge.kiosk import words
+from publicai_edge.kiosk.embedding import Embeddings
 from publicai_edge.kiosk.guard import Guard, describe
 from publicai_edge.kiosk.library import Documents, Library
-from publicai_edge.kiosk.openai_api import invalid_parameter, openai_error, openai_routes
+from publicai_edge.kiosk.monitoring import monitoring_routes
+from publicai_edge.kiosk.openai_api import openai_routes
+from publicai_edge.kiosk.openai_errors import invalid_parameter, openai_error
 from publicai_edge.kiosk.page_routes import page_routes
 from publicai_edge.kiosk.replies import error_reply, unavailable
 from publicai_edge.kiosk.sessions import Sessions
@@ -58,11 +61,13 @@ def create_app(
         library=Library(open_documents) if open_documents else None,
         sessions=Sessions(idle_seconds=60.0 * manifest.session_minutes) if sessions is None else sessions,
         words={language: words.load(language) for language in manifest.languages},
+        embeddings=Embeddings(bundle.embedding_path) if bundle.embedding_path else None,
     )
     # The interactive documentation pages load scripts from elsewhere, so there are none.
     app = FastAPI(title="publicai-edge kiosk", docs_url=None, redoc_url=None, lifespan=lambda _: _lifespan(kiosk))
     app.state.kiosk = kiosk
     app.include_router(page_routes(kiosk))
+    app.include_router(monitoring_routes(kiosk))
     app.include_router(openai_routes(kiosk))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
@@ -86,6 +91,8 @@ async def _lifespan(kiosk: Kiosk) -> AsyncGenerator[None, None]:
             chore.cancel()
         if kiosk.library:
             kiosk.library.close()
+        if kiosk.embeddings:
+            kiosk.embeddings.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(kiosk.engine.close(), _CLOSE_SECONDS)
 

@@ -1,26 +1,35 @@
-"""``/v1``: the model in the wire form of OpenAI's chat completions, for programs on this machine.
+"""``/v1``: the models in the wire form of OpenAI's API, for programs on this machine.
 
-Invariants: a client that leaves ends its request in the engine; an error before the first word is an HTTP
-status, a later one is an ``error`` event of the stream; no error quotes the conversation.
+Invariants: a client that leaves ends its request in the engine; no error quotes what was sent; what a caller says of
+its user is kept for a request only, and only as a hash under a key that this process drew when it started.
 """
 
+import base64
+import hashlib
 import json
-import secrets
-import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
-from publicai_edge.engine.protocol import ChatRequest, Delta, Finished, Started
-from publicai_edge.errors import ContextOverflowError, EngineError, OverloadedError, PublicAIError
-from publicai_edge.kiosk.openai_form import CompletionForm, RefusedParameterError, refuse_unsupported
-from publicai_edge.kiosk.replies import retry_after
+from publicai_edge.kiosk.embedding import Embeddings
+from publicai_edge.kiosk.openai_errors import failed, invalid_parameter, unknown_model, unsupported
+from publicai_edge.kiosk.openai_form import (
+    ChatForm,
+    CompletionForm,
+    EmbeddingForm,
+    Form,
+    RefusedParameterError,
+    refuse_unsupported,
+)
+from publicai_edge.kiosk.openai_reply import ChatReply, Reply, TextReply
+from publicai_edge.kiosk.openai_schema import RefusedSchemaError
 from publicai_edge.kiosk.state import Kiosk
 from publicai_edge.kiosk.streaming import Stream
+
+if TYPE_CHECKING:
+    from publicai_edge.kiosk.embedding import Embedded
 
 _MOST_DEFAULT_TOKENS = 1024
 
@@ -28,171 +37,109 @@ _MOST_DEFAULT_TOKENS = 1024
 def openai_routes(kiosk: Kiosk) -> APIRouter:
     """Return the routes below ``/v1``."""
     router = APIRouter(prefix="/v1")
-    model = kiosk.bundle.manifest.model.name
-    card = {"id": model, "object": "model", "created": 0, "owned_by": kiosk.bundle.manifest.steward.name}
-    default_tokens = min(_MOST_DEFAULT_TOKENS, kiosk.bundle.manifest.engine.context // 2)
-
-    @router.get("/models")
-    async def models() -> dict[str, Any]:
-        """List the one model there is."""
-        return {"object": "list", "data": [card]}
-
-    @router.get("/models/{name:path}")
-    async def one_model(name: str) -> Response:
-        """Describe the model."""
-        return JSONResponse(card) if name == model else _unknown_model()
-
-    @router.post("/chat/completions", response_class=Response)
-    async def completions(form: CompletionForm) -> Response:
-        """Complete a conversation, streamed or at once."""
-        if form.model != model:
-            return _unknown_model()
-        try:
-            refuse_unsupported(form)
-        except RefusedParameterError as error:
-            return unsupported(error.parameter)
-        reply = _Reply(kiosk, model, form.to_request(default_tokens), form.wants_usage)
-        return Stream(
-            reply.chunks() if form.stream else reply.whole(),
-            media_type="text/event-stream" if form.stream else "application/json",
-            stops=(kiosk.closing,),
-            on_error=_failed,
-        )
-
+    _add_models(router, kiosk)
+    _add_completions(router, kiosk)
+    _add_embeddings(router, kiosk)
     return router
 
 
-def openai_error(
-    status: int,
-    message: str,
-    *,
-    kind: str = "invalid_request_error",
-    code: str,
-    param: str | None = None,
-    retry: int | None = None,
-) -> JSONResponse:
-    """Return an error object as OpenAI's clients read it."""
-    body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
-    return JSONResponse(body, status, headers={"retry-after": str(retry)} if retry else None)
+def _add_models(router: APIRouter, kiosk: Kiosk) -> None:
+    manifest = kiosk.bundle.manifest
+    names = [part.name for part in (manifest.model, manifest.embedding) if part]
+    cards = {name: {"id": name, "object": "model", "created": 0, "owned_by": manifest.steward.name} for name in names}
+
+    @router.get("/models")
+    async def models() -> dict[str, Any]:
+        """List the language model and, where there is one, the embedding model."""
+        return {"object": "list", "data": list(cards.values())}
+
+    @router.get("/models/{name:path}")
+    async def one_model(name: str) -> Response:
+        """Describe a model."""
+        return JSONResponse(cards[name]) if name in cards else unknown_model()
 
 
-def invalid_parameter(param: str | None, problem: str) -> JSONResponse:
-    """Return 400 for a parameter of a wrong value; the value itself is not repeated."""
-    where = f"Parameter {param!r}" if param else "The request"
-    return openai_error(400, f"{where}: {problem}.", code="invalid_value", param=param)
+def _add_completions(router: APIRouter, kiosk: Kiosk) -> None:
+    model = kiosk.bundle.manifest.model.name
+    default_tokens = min(_MOST_DEFAULT_TOKENS, kiosk.bundle.manifest.engine.context // 2)
 
-
-def unsupported(param: str) -> JSONResponse:
-    """Return 400 for a parameter this kiosk has no use for."""
-    shown = param if len(param) <= 40 and param.isidentifier() else "?"  # noqa: PLR2004 - a name, not a text
-    message = f"Parameter {shown!r} is not supported by this kiosk; leave it out."
-    return openai_error(400, message, code="unsupported_parameter", param=shown)
-
-
-def _unknown_model() -> JSONResponse:
-    message = "There is no such model here; GET /v1/models lists the one there is."
-    return openai_error(404, message, code="model_not_found", param="model")
-
-
-def _failed(error: PublicAIError) -> JSONResponse:
-    if isinstance(error, ContextOverflowError):
-        message = "The conversation and the answer do not fit the model's context."
-        return openai_error(400, message, code="context_length_exceeded", param="messages")
-    if isinstance(error, OverloadedError):
-        message = "Too many requests are waiting; try again later."
-        return openai_error(503, message, kind="server_error", code="overloaded", retry=retry_after(error))
-    message = "The model cannot answer now."
-    return openai_error(503, message, kind="server_error", code="engine_failed", retry=retry_after(error))
-
-
-@dataclass
-class _Reply:
-    """One completion under way."""
-
-    kiosk: Kiosk
-    model: str
-    request: ChatRequest
-    wants_usage: bool
-    name: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
-    created: int = field(default_factory=lambda: int(time.time()))
-
-    async def whole(self) -> AsyncGenerator[bytes, None]:
-        """Yield the completion as one JSON object."""
-        text: list[str] = []
-        started = Started(0, 0)
-        async with aclosing(self.kiosk.engine.chat(self.request)) as events:
-            async for event in events:
-                if isinstance(event, Started):
-                    started = event
-                elif isinstance(event, Delta):
-                    text.append(event.text)
-                elif isinstance(event, Finished):
-                    message = {"role": "assistant", "content": "".join(text), "refusal": None}
-                    choice = {"index": 0, "message": message, "logprobs": None}
-                    choice["finish_reason"] = _reason(event)
-                    body = {**self._head("chat.completion"), "choices": [choice]}
-                    yield json.dumps({**body, "usage": _usage(started, event)}, ensure_ascii=False).encode()
-                    return
-        raise EngineError("The engine ended its answer without saying so.")
-
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the completion as server-sent events."""
-        begun = False
+    @router.post("/chat/completions", response_class=Response)
+    async def chat(form: ChatForm, request: Request) -> Response:
+        """Complete a conversation, streamed or at once."""
+        if refusal := _refusal(form, model):
+            return refusal
         try:
-            async with aclosing(self._chunks()) as chunks:
-                async for chunk in chunks:
-                    begun = True
-                    yield _event(chunk)
-        except PublicAIError as error:
-            if not begun:
-                raise
-            yield b"data: " + bytes(_failed(error).body) + b"\n\n"
-            return
-        yield b"data: [DONE]\n\n"
+            asked = form.to_request(default_tokens, _client(kiosk, request, form))
+        except RefusedSchemaError as error:
+            return invalid_parameter("response_format", str(error))
+        return _stream(kiosk, ChatReply(kiosk, model, asked, form.wants_usage), form.stream, "messages")
 
-    async def _chunks(self) -> AsyncGenerator[dict[str, Any], None]:
-        started = Started(0, 0)
-        async with aclosing(self.kiosk.engine.chat(self.request)) as events:
-            async for event in events:
-                if isinstance(event, Started):
-                    started = event
-                    yield self._chunk({"role": "assistant", "content": "", "refusal": None})
-                elif isinstance(event, Delta):
-                    yield self._chunk({"content": event.text})
-                elif isinstance(event, Finished):
-                    yield self._chunk({}, _reason(event))
-                    if self.wants_usage:
-                        head = self._head("chat.completion.chunk")
-                        yield {**head, "choices": [], "usage": _usage(started, event)}
-
-    def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
-        chunk = {**self._head("chat.completion.chunk"), "choices": [choice]}
-        return {**chunk, "usage": None} if self.wants_usage else chunk
-
-    def _head(self, kind: str) -> dict[str, Any]:
-        fingerprint = self.kiosk.bundle.manifest.model.sha256.removeprefix("sha256:")[:16]
-        return {
-            "id": self.name,
-            "object": kind,
-            "created": self.created,
-            "model": self.model,
-            "system_fingerprint": fingerprint,
-        }
+    @router.post("/completions", response_class=Response)
+    async def completions(form: CompletionForm, request: Request) -> Response:
+        """Go on from plain text, streamed or at once; no chat template comes in between."""
+        if refusal := _refusal(form, model):
+            return refusal
+        asked = form.to_request(_client(kiosk, request, form))
+        if not asked.prompt:
+            return invalid_parameter("prompt", "it is empty")
+        return _stream(kiosk, TextReply(kiosk, model, asked, form.wants_usage), form.stream, "prompt")
 
 
-def _reason(event: Finished) -> str:
-    return "length" if event.reason == "length" else "stop"
+def _stream(kiosk: Kiosk, reply: Reply, streamed: bool | None, asked: str) -> Stream:
+    return Stream(
+        reply.chunks() if streamed else reply.whole(),
+        media_type="text/event-stream" if streamed else "application/json",
+        stops=(kiosk.closing,),
+        on_error=lambda error: failed(error, asked),
+    )
 
 
-def _usage(started: Started, finished: Finished) -> dict[str, Any]:
-    return {
-        "prompt_tokens": started.prompt_tokens,
-        "completion_tokens": finished.completion_tokens,
-        "total_tokens": started.prompt_tokens + finished.completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": started.reused_tokens},
-    }
+def _add_embeddings(router: APIRouter, kiosk: Kiosk) -> None:
+    embedding = kiosk.bundle.manifest.embedding
+    model = embedding.name if embedding else None
+
+    @router.post("/embeddings", response_class=Response)
+    async def embeddings(form: EmbeddingForm) -> Response:
+        """Return the vectors of texts, by the model that finds the page's passages."""
+        if refusal := _refusal(form, model):
+            return refusal
+        if kiosk.embeddings is None or model is None:
+            return unknown_model()
+        return Stream(
+            _vectors(kiosk.embeddings, form, model),
+            media_type="application/json",
+            stops=(kiosk.closing,),
+            on_error=lambda error: failed(error, "input"),
+        )
 
 
-def _event(chunk: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\n\n"
+async def _vectors(embeddings: Embeddings, form: EmbeddingForm, model: str) -> AsyncGenerator[bytes, None]:
+    found = await embeddings.embed(form.texts, form.input_type or "passage")
+    yield _embeddings_body(found, model, in_base64=form.encoding_format == "base64")
+
+
+def _embeddings_body(found: "Embedded", model: str, *, in_base64: bool) -> bytes:
+    data = []
+    for index, row in enumerate(found.vectors):
+        # OpenAI's clients read base64 as little-endian float32.
+        vector = base64.b64encode(row.astype("<f4").tobytes()).decode() if in_base64 else row.tolist()
+        data.append({"object": "embedding", "index": index, "embedding": vector})
+    usage = {"prompt_tokens": found.tokens, "total_tokens": found.tokens}
+    return json.dumps({"object": "list", "data": data, "model": model, "usage": usage}).encode()
+
+
+def _refusal(form: Form, model: str | None) -> Response | None:
+    if form.model != model:
+        return unknown_model()
+    try:
+        refuse_unsupported(form)
+    except RefusedParameterError as error:
+        return unsupported(error.parameter)
+    return None
+
+
+def _client(kiosk: Kiosk, request: Request, form: Form) -> str:
+    """Return a name for the caller's place in line: its user's where it tells one, else its connection's."""
+    host, port = request.client or ("", 0)
+    who = f"user {host} {form.caller}" if form.caller else f"connection {host} {port}"
+    return hashlib.blake2b(who.encode("utf-8", "replace"), key=kiosk.key, digest_size=16).hexdigest()

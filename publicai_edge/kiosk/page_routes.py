@@ -85,11 +85,6 @@ def _add_facts(router: APIRouter, kiosk: Kiosk) -> None:
             "documents": kiosk.library.state if kiosk.library else "none",
         }
 
-    @router.get("/health")
-    async def health() -> dict[str, str]:
-        """Return the engine's state only."""
-        return {"status": "ok", "engine": kiosk.engine.status.state}
-
     @router.get("/api/documents/{source:path}")
     async def document(source: str) -> dict[str, Any]:
         """Return a document's passages in reading order."""
@@ -166,7 +161,7 @@ def _inquiry(kiosk: Kiosk, question: Question) -> Inquiry:
 
 async def _lines(kiosk: Kiosk, session: Session, inquiry: Inquiry) -> AsyncGenerator[bytes, None]:
     service = inquiry.service
-    asked = replace(inquiry, turns=session.turns(service.id))
+    asked = replace(inquiry, turns=session.turns(service.id), client=session.client)
     answered: list[str] = []
     try:
         events = answer(kiosk.bundle.manifest, kiosk.engine, kiosk.library, asked)

@@ -19,10 +19,15 @@ _MOST_TURN_LETTERS = 2000
 
 
 class Session:
-    """What is kept of one patron: the last turns with each service, and the stream under way."""
+    """What is kept of one patron: the last turns with each service, and the stream under way.
+
+    ``client`` is the patron's name in the engine's line: random, and not the token, which leaves this process only
+    for the patron's own browser.
+    """
 
     def __init__(self, now: float) -> None:
         self.token = secrets.token_urlsafe(32)
+        self.client = secrets.token_hex(16)
         self.touched = now
         self.ended = False
         self._turns: dict[str, deque[Turn]] = {}

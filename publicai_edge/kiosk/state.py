@@ -1,23 +1,27 @@
 """What the routes share: the bundle, the engine, the documents, the sessions, and the wish to close."""
 
 import asyncio
+import secrets
 from dataclasses import dataclass, field
 
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.engine.protocol import Engine
+from publicai_edge.kiosk.embedding import Embeddings
 from publicai_edge.kiosk.library import Library
 from publicai_edge.kiosk.sessions import Sessions
 
 
 @dataclass(frozen=True)
 class Kiosk:
-    """A running kiosk."""
+    """A running kiosk; ``key`` is drawn when it starts, for the names that callers have in the line."""
 
     bundle: Bundle
     engine: Engine
     library: Library | None
     sessions: Sessions
     words: dict[str, dict[str, str]]
+    embeddings: Embeddings | None = None
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     def end_streams(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from publicai_edge.engine.protocol import (
     ChatRequest,
     Delta,
+    EngineMetrics,
     EngineStatus,
     Event,
     Finished,
@@ -75,12 +76,14 @@ class FakeEngine:
         self.requests: list[ChatRequest] = []
         self.closed_streams = 0
         self.finished_streams = 0
+        self.facts: dict[str, object] = {}
+        self.metrics = EngineMetrics()
         self.starts = 0
         self.closes = 0
 
     @property
     def status(self) -> EngineStatus:
-        return EngineStatus(self.state)
+        return EngineStatus(self.state, facts=self.facts)
 
     async def start(self) -> None:
         self.starts += 1

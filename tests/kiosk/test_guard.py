@@ -29,9 +29,12 @@ ROUTES = [
     ("POST", "/api/ask"),
     ("POST", "/api/session/end"),
     ("GET", "/health"),
+    ("GET", "/metrics"),
     ("GET", "/openapi.json"),
     ("GET", "/v1/models"),
     ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/completions"),
+    ("POST", "/v1/embeddings"),
     ("GET", "/nowhere"),
     ("OPTIONS", "/api/ask"),
 ]

@@ -1,13 +1,18 @@
 """OpenAI's own client for Python talks to ``publicai-edge serve``."""
 
+import json
 from collections.abc import Iterator
 
+import numpy as np
 import openai
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import BaseModel
 
 from tests.service.conftest import PATIENCE, Kiosk
 
 MODEL = "SmolLM2-135M-Instruct"
+EMBEDDING = "all-MiniLM-L6-v2"
 MESSAGES = [
     {"role": "system", "content": "You answer in one short sentence."},
     {"role": "user", "content": "What is a library?"},
@@ -27,8 +32,8 @@ def ask(client: openai.OpenAI, **changes: object):
     return client.chat.completions.create(**(values | changes))
 
 
-def test_the_model_list_names_the_one_model(client: openai.OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == [MODEL]
+def test_the_model_list_names_the_language_model_first(client: openai.OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == [MODEL, EMBEDDING]
     assert client.models.retrieve(MODEL).owned_by == "Alder Ford Town Library"
 
 
@@ -84,3 +89,57 @@ def test_control_marks_in_a_message_are_text_and_open_no_turn(client: openai.Ope
         for text in (forged, plain)
     ]
     assert tokens[0] - tokens[1] >= 3 * 3, "three control tokens would be three; spelled out they are several each"
+
+
+def test_plain_text_is_gone_on_from_without_a_chat_template(client: openai.OpenAI) -> None:
+    asked = {"model": MODEL, "prompt": "One, two, three, four,", "temperature": 0, "max_tokens": 8}
+    done = client.completions.create(**asked)
+    assert "five" in done.choices[0].text
+    assert done.usage.prompt_tokens < 12
+    chunks = list(client.completions.create(**asked, stream=True))
+    assert "".join(chunk.choices[0].text for chunk in chunks) == done.choices[0].text
+    stopped = client.completions.create(**asked, stop=[" six"])
+    assert "six" not in stopped.choices[0].text
+    assert stopped.choices[0].finish_reason == "stop"
+
+
+class Town(BaseModel):
+    name: str
+    kind: str
+
+
+def test_an_answer_is_bound_to_a_schema(client: openai.OpenAI) -> None:
+    turns = [{"role": "user", "content": "Tell me of Paris as JSON."}]
+    done = client.chat.completions.parse(
+        model=MODEL, messages=turns, response_format=Town, temperature=0, max_tokens=200, frequency_penalty=0.5
+    )
+    assert isinstance(done.choices[0].message.parsed, Town)
+    choice = {"type": "json_schema", "json_schema": {"name": "c", "schema": {"enum": ["yes", "no"]}}}
+    assert json.loads(ask(client, response_format=choice).choices[0].message.content) in {"yes", "no"}
+
+
+def test_texts_that_mean_the_same_are_near_each_other(client: openai.OpenAI) -> None:
+    texts = ["When does the library open?", "What are the opening hours of the library?", "Bake bread at 220 degrees."]
+    found = client.embeddings.create(model=EMBEDDING, input=texts)
+    vectors = np.array([item.embedding for item in found.data])
+    assert vectors.shape == (3, 384)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.3
+    assert 15 < found.usage.prompt_tokens < 60
+
+
+def test_the_metrics_count_what_was_done(client: openai.OpenAI, kiosk: Kiosk) -> None:
+    def read() -> dict[str, float]:
+        text = kiosk.client.get("/metrics").text
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        return {sample.name + sample.labels.get("outcome", ""): sample.value for sample in samples}
+
+    before = read()
+    done = ask(client, max_tokens=5)
+    after = read()
+    grown = {name: after[name] - before[name] for name in after}
+    assert grown["publicai_edge_requests_totalanswered"] == 1
+    assert grown["publicai_edge_prompt_tokens_total"] == done.usage.prompt_tokens
+    assert grown["publicai_edge_completion_tokens_total"] == 5
+    assert grown["publicai_edge_decode_seconds_total"] > 0
+    assert after["publicai_edge_slots_busy"] == after["publicai_edge_requests_queued"] == 0
