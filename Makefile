@@ -48,8 +48,8 @@ format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 
 bench: setup ## Run the benchmarks, and print their tables
-	$(BIN)/python benchmarks/journey.py
-	$(BIN)/python benchmarks/quantization.py
+	@status=0; for name in journey quantization serving; do \
+		echo "$$name"; $(BIN)/python benchmarks/$$name.py || status=1; done; exit $$status
 
 soak: setup ## Run the long forms of the promises
 	$(BIN)/python -m pytest -m soak --override-ini addopts='-ra --strict-markers --strict-config'

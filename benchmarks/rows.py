@@ -6,9 +6,11 @@ import platform
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+_TOLD = "no bound"
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,26 @@ def against(
     )
 
 
-def missing(figure: str, what: str) -> Row:
-    """Return the row that says that a side could not be run; it never holds."""
-    return Row(figure, "", float("nan"), (), f"not run: {what}", holds=False)
+def beyond(
+    figure: str, unit: str, runs: Sequence[float], peer_name: str, peer_runs: Sequence[float], bound: float
+) -> Row:
+    """Return a row for a figure whose ratio to a peer's must be ``bound`` or more; runs are paired by order."""
+    row = against(figure, unit, runs, peer_name, peer_runs, bound)
+    ratio = row.ours / (row.peer or float("nan"))
+    return replace(row, bound=f">= {bound:g} times", holds=ratio >= bound)
+
+
+def beside(figure: str, unit: str, runs: Sequence[float], peer_name: str | None, peer_runs: Sequence[float]) -> Row:
+    """Return a row for a figure that is told and held to nothing, with a peer's beside it where there is one."""
+    if peer_name is None:
+        return Row(figure, unit, statistics.median(runs), tuple(runs), _TOLD, holds=True)
+    return replace(against(figure, unit, runs, peer_name, peer_runs, 1), bound=_TOLD, holds=True)
+
+
+def missing(figure: str, what: str, unit: str = "", runs: Sequence[float] = ()) -> Row:
+    """Return the row that says that a side could not be run, with our own figure if there is one; it never holds."""
+    middle = statistics.median(runs) if runs else float("nan")
+    return Row(figure, unit, middle, tuple(runs), f"not run: {what}", holds=False)
 
 
 def environment() -> dict[str, Any]:
