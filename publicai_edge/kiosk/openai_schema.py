@@ -94,6 +94,9 @@ class _Walk:
             if key in keys:
                 if keys - {key, "type"} or (key == "$ref" and "type" in keys):
                     raise RefusedSchemaError(f"'{key}' must stand alone")
+                if "type" in keys and (not isinstance(part["type"], str) or part["type"] not in _OF_TYPE):
+                    # the engine would read a list of types, and not the values beside it
+                    raise RefusedSchemaError(f"beside '{key}' there can be one type only")
                 return self._instead(key, part[key], depth)
         return self._typed(part, keys, depth)
 
