@@ -31,7 +31,7 @@ from benchmarks.rows import Row
 from benchmarks.servers import OURS, PEER, Server, Sides
 
 LONG, SHORT, CROWD = 192, 64, 96
-BUSY = 32  # tokens; llama-server writes a few a second then
+BUSY = 16  # tokens; llama-server writes a few a second then
 SLOTS = 4  # of a kiosk at its defaults, and of llama-server at its own
 NOT_BUILT = "llama-server is not built: python benchmarks/peers.py"
 
