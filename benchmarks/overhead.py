@@ -21,14 +21,13 @@ from typing import Any, TextIO
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import prompts
-from publicai_edge.engine import warm
 from publicai_edge.engine.chat import ChatFormat
 from publicai_edge.engine.llama import LlamaContext, LlamaModel
 from publicai_edge.engine.lookup import LONGEST
+from publicai_edge.engine.prefixes import Prefixes
 from publicai_edge.engine.protocol import ChatMessage, ChatRequest, Event, Sampling, Started
 from publicai_edge.engine.scheduler import Counts, Scheduler
 from publicai_edge.engine.threads import Threads
-from publicai_edge.engine.warm import Prefixes
 from publicai_edge.errors import PublicAIError
 from publicai_edge.host import physical_cores
 
@@ -70,17 +69,13 @@ class Bench:
         threads = physical_cores()
         loaded = LlamaModel(model)
         chat = ChatFormat(loaded)
-        own = warm.cells_of_requests(CONTEXT, patrons)
-        context = LlamaContext(
-            loaded, n_ctx=warm.cells(own, []), n_seq=patrons, threads=threads, outputs=patrons + LONGEST
-        )
+        context = LlamaContext(loaded, n_ctx=CONTEXT, n_seq=patrons, threads=threads, outputs=patrons + LONGEST)
         self.scheduler = Scheduler(
             context,
             chat,
-            Prefixes(context, [], first=patrons),
+            Prefixes(context, []),
             slots=patrons,
             limit=CONTEXT,
-            cells=own,
             send=self._send,
             threads=Threads(threads),
             drafts=drafts,

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,12 +58,10 @@ class Sides:
     Attributes:
         model: the GGUF file.
         bundle: our bundle with that file.
-        cells: returns the tokens that our cache holds with so many slots.
     """
 
     model: Path
     bundle: Path
-    cells: Callable[[int], int]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,7 +77,7 @@ class Sides:
             options = ["serve", str(self.bundle), "--port", str(port), "--slots", str(slots)]
             command = [sys.executable, "-m", "publicai_edge", *options]
         else:
-            shape = {"-c": self.cells(slots), "-np": slots, "-t": THREADS, "--port": port}
+            shape = {"-c": cells(slots), "-np": slots, "-t": THREADS, "--port": port}
             command = [
                 str(peers.tool(PEER)),
                 "-m",
@@ -140,13 +138,11 @@ prompt.en = {prompt}
 """
 
 
-def cells(bundle: Path) -> Callable[[int], int]:
-    """Return what tells the tokens that the cache of our engine holds for so many slots."""
-    from publicai_edge.bundle.open import open_bundle
+def cells(slots: int) -> int:
+    """Return the tokens that the cache of our engine holds for so many slots."""
     from publicai_edge.engine import warm
 
-    shared = [state.tokens for state in open_bundle(bundle).manifest.engine.warm]
-    return lambda slots: warm.cells(warm.cells_of_requests(CONTEXT, slots), shared)
+    return warm.cells(CONTEXT, slots)
 
 
 def drop_caches() -> bool:

@@ -98,7 +98,7 @@ def main() -> int:
     found: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         bundle = servers.build_bundle(model, prompts.SERVICE, Path(folder))
-        bench = Bench(Sides(model, bundle, servers.cells(bundle)), 3 if chosen.quick else 5, chosen.profile)
+        bench = Bench(Sides(model, bundle), 3 if chosen.quick else 5, chosen.profile)
         for name in chosen.only:
             print(f"{name} …", file=sys.stderr, flush=True)
             found += PARTS[name](bench)

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from publicai_edge.engine import lowlevel
+from publicai_edge.engine import lowlevel, state
+from publicai_edge.engine.state import State
 from publicai_edge.errors import EngineError, ModelError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _LOG_LINES = 60
 _log_tail: deque[str] = deque(maxlen=_LOG_LINES)
 _log_callback: Any = None
 _LEVEL_WARN = 3
+_CELLS_STEP = 256  # llama.cpp makes room for so many tokens at once
 
 
 def library() -> Any:
@@ -104,6 +106,14 @@ class LlamaModel:
         llama = self._llama
         return not (llama.llama_model_is_recurrent(self.handle) or llama.llama_model_is_hybrid(self.handle))
 
+    @property
+    def has_streams(self) -> bool:
+        """Whether sequences may have streams of their own: where there is one plain KV cache, and nothing beside it.
+
+        Windows of attention have a second cache, whose stored state is not one list of streams.
+        """
+        return self.keeps_positions and self._llama.llama_model_n_swa(self.handle) == 0
+
     def tokenize(self, text: str, *, special: bool, begin: bool = False) -> list[int]:
         """Return the tokens of ``text``.
 
@@ -165,9 +175,12 @@ class LlamaModel:
 class LlamaContext:
     """A context: the KV cache of several sequences, and what is evaluated in it.
 
+    Each sequence has a stream of its own where the model allows it: in a cache that all share, the attention of each
+    goes over the cells of all, and hides the others' only afterwards.
+
     Args:
         model: the loaded model.
-        n_ctx: cells of the cache, shared by all sequences.
+        n_ctx: cells of each sequence; rounded up to 256.
         n_seq: how many sequences there may be.
         threads: threads for decode and for prefill.
         n_batch: tokens of one evaluation.
@@ -182,18 +195,21 @@ class LlamaContext:
         self.model = model
         self._llama = llama = library()
         params = llama.llama_context_default_params()
-        params.n_ctx = n_ctx
+        n_ctx = -(-n_ctx // _CELLS_STEP) * _CELLS_STEP
+        self._streams = n_seq if model.has_streams and n_seq <= state.MOST_STREAMS else 1
+        params.n_ctx = n_ctx * n_seq
         params.n_batch = params.n_ubatch = n_batch
         params.n_seq_max = n_seq
         params.n_threads = params.n_threads_batch = threads
-        params.kv_unified = True  # sequences share cells, so copying a prompt copies nothing
+        params.kv_unified = self._streams == 1
         params.n_outputs_max = max(outputs, n_seq)
         params.no_perf = True
         _log_tail.clear()
         self.handle = llama.llama_init_from_model(model.handle, params)
         if not self.handle:
             raise EngineError(
-                f"{model.path.name} loads, but a context of {n_ctx} tokens cannot be made: {last_words()}",
+                f"{model.path.name} loads, but a context of {n_ctx} tokens for each of {n_seq} conversations cannot be "
+                f"made: {last_words()}",
                 hint="Give the device more memory, or lower target.context in the recipe.",
             )
         self.memory = llama.llama_get_memory(self.handle)
@@ -260,32 +276,49 @@ class LlamaContext:
         """Forget a sequence."""
         self._llama.llama_memory_seq_rm(self.memory, sequence, -1, -1)
 
-    def copy(self, source: int, target: int) -> None:
-        """Make ``target`` continue from the whole of ``source``; shares the cells."""
-        self.copy_first(source, target, -1)
+    @property
+    def holds(self) -> bool:
+        """Whether the beginning of a sequence can stay when the rest is forgotten."""
+        return self.model.keeps_positions
 
     def copy_first(self, source: int, target: int, count: int) -> None:
-        """Make ``target`` begin with the first ``count`` positions of ``source``; shares the cells."""
-        self._llama.llama_memory_seq_cp(self.memory, source, target, -1, count)
+        """Make ``target``, which is empty, begin with the first ``count`` positions of ``source``."""
+        self._llama.llama_memory_seq_cp(self.memory, source, target, -1, -1)  # between streams, only all can be copied
+        self.forget(target, count)
+
+    def state(self, sequence: int) -> State:
+        """Return a sequence's state.
+
+        Raises:
+            EngineError: the native call failed.
+        """
+        data = bytearray(self._llama.llama_state_seq_get_size(self.handle, sequence))
+        found = State(data, 0, len(data))
+        written = self._llama.llama_state_seq_get_data(self.handle, found.pointer, len(data), sequence)
+        if written != len(data) or not data:
+            raise EngineError(f"llama.cpp cannot give the state of a sequence: {last_words()}")
+        return found
+
+    def restore(self, sequence: int, kept: State) -> bool:
+        """Make a sequence what it was when its state was taken; False when llama.cpp refuses it."""
+        read = self._llama.llama_state_seq_set_data(self.handle, kept.pointer, kept.size, sequence)
+        if read != kept.size:
+            self.clear(sequence)
+            return False
+        return True
 
     def save(self, sequence: int, tokens: Sequence[int], path: Path) -> None:
-        """Write a sequence's state, with the tokens it stands for, to ``path``."""
-        array = (ctypes.c_int32 * len(tokens))(*tokens)
-        written = self._llama.llama_state_seq_save_file(self.handle, str(path).encode(), sequence, array, len(tokens))
-        if not written:
-            raise EngineError(f"Cannot write the state of {len(tokens)} tokens to {path}: {last_words()}")
+        """Write a sequence's state, with the tokens it stands for, to ``path``; the context has this sequence only.
 
-    def load(self, sequence: int, path: Path, capacity: int) -> list[int] | None:
-        """Read a state into ``sequence``; return its tokens, or None when llama.cpp refuses the file."""
-        array = (ctypes.c_int32 * capacity)()
-        count = ctypes.c_size_t(0)
-        read = self._llama.llama_state_seq_load_file(
-            self.handle, str(path).encode(), sequence, array, capacity, ctypes.byref(count)
-        )
-        if not read:
-            self.clear(sequence)
-            return None
-        return list(array[: count.value])
+        Raises:
+            EngineError: the native call failed.
+        """
+        found = self.state(sequence)
+        state.write(path, tokens, bytes(found.pointer))
+
+    def open_state(self, path: Path, capacity: int) -> tuple[list[int], State] | None:
+        """Return what :meth:`save` wrote, of up to ``capacity`` tokens; None when the file is not that."""
+        return state.read(path, capacity, self._streams)
 
 
 def last_words() -> str:

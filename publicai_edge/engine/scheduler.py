@@ -4,12 +4,12 @@ One :meth:`Scheduler.step` is one evaluation. It holds the next token of every a
 where that pays), and fills up with pieces of prompts, oldest request first. While answers are being written, a piece of
 prompt is kept so short that they go on within some tenth of a second.
 
-Prompts that patrons share are evaluated once, each in a sequence of its own (:mod:`publicai_edge.engine.warm`); a
-request waits for the one it begins with, and then shares its cells. Requests with any other system prompt in common
-share it while one of them is there.
+Prompts that patrons share are evaluated once (:mod:`publicai_edge.engine.prefixes`); a request waits for the one it
+begins with, and goes on from a copy. Requests with any other system prompt in common read it once while one of them is
+there.
 
-Invariants: a request has one sequence, cleared when it ends: no patron's words stay in the cache; the cells that all
-admitted requests can ever need fit the cache; a step that fails ends the requests in it and nothing else.
+Invariants: a request has one sequence, with room for all it may ever need, and what it had of its own is forgotten when
+it ends: no patron's words stay in the cache; a step that fails ends the requests in it and nothing else.
 """
 
 import time
@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 from publicai_edge.engine.chat import ChatFormat, Prompt
 from publicai_edge.engine.llama import LlamaContext, LlamaModel
 from publicai_edge.engine.lookup import LONGEST, Pace
+from publicai_edge.engine.prefixes import Prefixes
 from publicai_edge.engine.protocol import ChatRequest, Event, Finished, Sampling
 from publicai_edge.engine.sampling import Chooser
 from publicai_edge.engine.slots import Slot
 from publicai_edge.engine.threads import Threads
-from publicai_edge.engine.warm import Prefixes
 from publicai_edge.errors import ContextOverflowError, PublicAIError
 
 _STEP_SECONDS = 0.15
@@ -71,12 +71,11 @@ class Scheduler:
     """The conversations of one context.
 
     Args:
-        context: the context; sequences ``0 .. slots`` are for requests.
+        context: the context.
         chat: the model's chat format.
-        prefixes: the shared prompts, in sequences beyond those.
-        slots: requests answered at the same time.
+        prefixes: the shared prompts.
+        slots: requests answered at the same time, each in a sequence of the context.
         limit: tokens one request may have, prompt and answer.
-        cells: tokens all requests may have together.
         send: takes each event of a request, or its error.
         threads: how many threads to use, asked before each step; None leaves the context's.
         drafts: whether to look for drafts in the prompt.
@@ -88,7 +87,6 @@ class Scheduler:
     prefixes: Prefixes
     slots: int
     limit: int
-    cells: int
     send: Send
     threads: Threads | None = None
     drafts: bool = True
@@ -97,7 +95,7 @@ class Scheduler:
 
     def __post_init__(self) -> None:
         """Begin with every slot free."""
-        self._free = list(range(self.slots))[::-1]
+        self._free = list(range(self.slots))
         self._active: list[Slot] = []
         self._waiting: deque[_Waiting] = deque()
         self._pace = Pace()
@@ -160,9 +158,9 @@ class Scheduler:
             self.context.use_threads(self.threads.look())
         if (index := self._shared_prompt_to_read()) is not None:
             try:
-                self.prefixes.read_piece(index)
+                self.prefixes.read_piece(index, self._waiting_for(index)[0].sequence)
             except PublicAIError as error:
-                self._fail(error, [slot for slot in self._active if slot.filled == 0 and slot.prefix == index])
+                self._fail(error, self._waiting_for(index))
         self._let_in()
         places = self._fill()
         if len(self.context.batch):
@@ -174,27 +172,35 @@ class Scheduler:
             self._leave(slot)
         self.counts.step_seconds += time.perf_counter() - started
 
+    def read_ahead(self) -> None:
+        """Read a piece of a shared prompt that nobody waits for yet; for when there is nothing else to do.
+
+        Raises:
+            EngineError: the native call failed.
+        """
+        index = self.prefixes.missing[0]
+        self.prefixes.read_piece(index, self.prefixes.choose(self._free, index))
+
     # Who is let in, and who shares with whom.
 
     def _let_in(self) -> None:
-        """Give free slots to those who wait, in order, as long as the cache has room for all they may need."""
+        """Give free slots to those who wait, in order."""
         while self._waiting and self._free:
-            item = self._waiting[0]
-            needed = len(item.prompt.tokens) + item.room
-            if self._active and self._reserved() + needed > self.cells:
-                return
-            self._waiting.popleft()
+            item = self._waiting.popleft()
             try:
                 chooser = self.make_chooser(self.context.model, item.request.sampling)
             except PublicAIError as error:
                 self.send(item.number, error)
                 continue
+            prefix = self.prefixes.of(item.prompt.tokens)
+            sequence = self.prefixes.choose(self._free, prefix)
+            self._free.remove(sequence)
             self._active.append(
                 Slot(
                     number=item.number,
-                    sequence=self._free.pop(),
+                    sequence=sequence,
                     prompt=item.prompt,
-                    prefix=self.prefixes.of(item.prompt.tokens),
+                    prefix=prefix,
                     sampling=item.request.sampling,
                     room=item.room,
                     model=self.context.model,
@@ -203,12 +209,9 @@ class Scheduler:
                 )
             )
 
-    def _reserved(self) -> int:
-        return sum(len(slot.prompt.tokens) + slot.room for slot in self._active)
-
     def _leave(self, slot: Slot) -> None:
         slot.close()
-        self.context.clear(slot.sequence)
+        self.prefixes.end(slot.sequence)
         self._active.remove(slot)
         self._free.append(slot.sequence)
         self._let_in()
@@ -225,13 +228,15 @@ class Scheduler:
                 return slot.prefix
         return None
 
+    def _waiting_for(self, index: int) -> list[Slot]:
+        return [slot for slot in self._active if slot.filled == 0 and slot.prefix == index]
+
     def _lend(self, slot: Slot) -> bool:
         """Let a request begin with what is computed already; False while that is on its way."""
         if slot.prefix is not None:
-            if not self.prefixes.is_ready(slot.prefix):
-                return False
-            slot.filled = slot.reused = self.prefixes.lend(slot.prefix, slot.sequence)
-            return True
+            if self.prefixes.is_ready(slot.prefix):
+                slot.filled = slot.reused = self.prefixes.lend(slot.prefix, slot.sequence)
+            return slot.filled > 0
         return not self._rewinds or self._share(slot)
 
     def _share(self, slot: Slot) -> bool:

@@ -28,11 +28,12 @@ from publicai_edge.engine.fit import Plan
 from publicai_edge.engine.gpu import gpu_plan, gpus
 from publicai_edge.engine.llama import LlamaContext, LlamaModel, build_id, library
 from publicai_edge.engine.lookup import LONGEST
+from publicai_edge.engine.prefixes import Prefixes
 from publicai_edge.engine.protocol import ChatRequest, Event, Sampling
 from publicai_edge.engine.sampling import Chooser
 from publicai_edge.engine.scheduler import Scheduler
 from publicai_edge.engine.threads import Threads, threads_on_this_machine
-from publicai_edge.engine.warm import Prefixes, SharedPrompt
+from publicai_edge.engine.warm import SharedPrompt
 from publicai_edge.errors import PublicAIError
 from publicai_edge.host import peak_rss_bytes, release_mapped
 
@@ -80,31 +81,29 @@ class Backend:
         plan: how many slots fit this machine's memory, and how many layers go to its graphics processors; raises
             HostError where the model does not fit. Asked before anything is loaded.
         model: loads the model at a path, for so many threads, with so many layers on graphics processors.
-        context: makes room for requests: (model, tokens of one request, tokens of all together, lengths of the shared
-            prompts, slots, threads).
+        context: makes room for requests: (model, tokens of one request, slots, threads).
         chooser: begins to choose an answer's tokens.
         build_id: names the engine; a state that another made is not trusted.
     """
 
     plan: Callable[[dict[str, Any], Sequence[SharedPrompt]], tuple[Plan, int]]
     model: Callable[[Path, int, int], Any]
-    context: Callable[[Any, int, int, Sequence[int], int, int], Any]
+    context: Callable[[Any, int, int, int], Any]
     chooser: Callable[[Any, Sampling], Any]
     build_id: Callable[[], str]
 
 
-def _llama_context(model: LlamaModel, _limit: int, own: int, shared: Sequence[int], slots: int, threads: int) -> Any:
-    size = warm.cells(own, shared)
-    return LlamaContext(model, n_ctx=size, n_seq=slots + len(shared), threads=threads, outputs=slots + LONGEST)
+def _llama_context(model: LlamaModel, limit: int, slots: int, threads: int) -> Any:
+    return LlamaContext(model, n_ctx=limit, n_seq=slots, threads=threads, outputs=slots + LONGEST)
 
 
 def _llama_plan(config: dict[str, Any], prompts: Sequence[SharedPrompt]) -> tuple[Plan, int]:
     path = Path(config["model"])
     header = gguf.read(path)
-    lengths = [len(prompt.system.encode()) // _BYTES_PER_TOKEN + _TEMPLATE_TOKENS for prompt in prompts]
+    shared = sum(len(prompt.system.encode()) // _BYTES_PER_TOKEN + _TEMPLATE_TOKENS for prompt in prompts)
 
     def cells_of(slots: int) -> int:
-        return warm.cells(warm.cells_of_requests(config["context"], slots), lengths)
+        return warm.cells(config["context"], slots) + shared
 
     outputs = config["slots"] + LONGEST
     layers = config["gpu_layers"]
@@ -145,16 +144,14 @@ class Worker:
         self._chat = chat = ChatFormat(model)
         slots, limit = plan.slots, config["context"]
         tokens = [chat.shared_prefix(prompt.system) for prompt in prompts]
-        own = warm.cells_of_requests(limit, slots)
-        self._context = backend.context(model, limit, own, [len(item) for item in tokens], slots, most)
-        self._prefixes = Prefixes(self._context, tokens, first=slots)
+        self._context = backend.context(model, limit, slots, most)
+        self._prefixes = Prefixes(self._context, tokens)
         self._scheduler = Scheduler(
             self._context,
             chat,
             self._prefixes,
             slots=slots,
             limit=limit,
-            cells=own,
             send=self._event,
             threads=None if config["threads"] else Threads(most),
             make_chooser=backend.chooser,
@@ -166,6 +163,7 @@ class Worker:
         for index, prompt in enumerate(prompts):
             if trusted and prompt.file:
                 self._prefixes.load(index, Path(prompt.file), prompt.sha256)
+        self._prefixes.lay(range(slots))
         self._facts = {
             "engine": backend.build_id(),
             "load_seconds": round(time.perf_counter() - started, 3),
@@ -203,7 +201,7 @@ class Worker:
     def _read_ahead(self) -> None:
         """Read a piece of a shared prompt nobody waits for; one that cannot be read is left to whoever asks for it."""
         try:
-            self._prefixes.read_piece(self._prefixes.missing[0])
+            self._scheduler.read_ahead()
         except PublicAIError:
             self._reads_ahead = False
 

@@ -130,9 +130,9 @@ def _answer(payload: dict[str, Any], progress: Progress) -> list[str]:
     """Answer in this process, a child made for it."""
     from publicai_edge.engine.chat import ChatFormat
     from publicai_edge.engine.llama import LlamaContext, LlamaModel
+    from publicai_edge.engine.prefixes import Prefixes
     from publicai_edge.engine.protocol import ChatMessage, ChatRequest, Delta, Event, Finished, Sampling
     from publicai_edge.engine.scheduler import Scheduler
-    from publicai_edge.engine.warm import Prefixes
     from publicai_edge.host import physical_cores
 
     model = LlamaModel(Path(payload["model"]))
@@ -169,10 +169,9 @@ def _answer(payload: dict[str, Any], progress: Progress) -> list[str]:
         scheduler = Scheduler(
             context,
             chat,
-            Prefixes(context, [], first=1),
+            Prefixes(context, []),
             slots=1,
             limit=limit,
-            cells=cells,
             send=hear,
             drafts=False,
         )

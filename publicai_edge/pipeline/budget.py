@@ -61,7 +61,8 @@ def too_large(recipe: Recipe, model: Mapping[str, Any], model_bytes: int, other_
 
 
 def _cache(recipe: Recipe, model: Mapping[str, Any], warm_tokens: Mapping[str, int]) -> int:
-    return warm.cells(recipe.target.context, list(warm_tokens.values())) * int(model["kv_bytes_per_token"])
+    cells = warm.cells(recipe.target.context, recipe.target.patrons) + sum(warm_tokens.values())
+    return cells * int(model["kv_bytes_per_token"])
 
 
 def _problems(target: Target, need: Need) -> Iterator[tuple[str, str]]:

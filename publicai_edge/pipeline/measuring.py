@@ -50,8 +50,9 @@ _SENSITIVITY_CODE = (
 _ANSWERS_CODE = (
     "publicai_edge.engine.batch",
     "publicai_edge.engine.chat",
-    "publicai_edge.engine.llama",
     "publicai_edge.engine.drawing",
+    "publicai_edge.engine.llama",
+    "publicai_edge.engine.prefixes",
     "publicai_edge.engine.sampling",
     "publicai_edge.engine.scheduler",
     "publicai_edge.engine.slots",

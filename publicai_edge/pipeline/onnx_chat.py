@@ -21,6 +21,7 @@ _RUNNING = ("onnxruntime", "tokenizers")
 _RUNNING_CODE = (
     "publicai_edge.engine.onnx",
     "publicai_edge.engine.chat",
+    "publicai_edge.engine.prefixes",
     "publicai_edge.engine.template",
     "publicai_edge.engine.warm",
 )

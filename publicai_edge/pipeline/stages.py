@@ -26,7 +26,9 @@ _LLAMA_CODE = (
     "publicai_edge.engine.batch",
     "publicai_edge.engine.chat",
     "publicai_edge.engine.llama",
+    "publicai_edge.engine.prefixes",
     "publicai_edge.engine.probe",
+    "publicai_edge.engine.state",
     "publicai_edge.engine.template",
     "publicai_edge.engine.warm",
 )

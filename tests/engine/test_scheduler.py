@@ -10,9 +10,9 @@ import pytest
 from publicai_edge.engine.chat import ChatFormat
 from publicai_edge.engine.llama import LlamaContext, LlamaModel
 from publicai_edge.engine.lookup import LONGEST
+from publicai_edge.engine.prefixes import Prefixes
 from publicai_edge.engine.protocol import ChatMessage, ChatRequest, Delta, Event, Finished, Sampling, Started
 from publicai_edge.engine.scheduler import Scheduler
-from publicai_edge.engine.warm import Prefixes
 from publicai_edge.errors import ContextOverflowError, EngineError, PublicAIError
 
 SYSTEM = "You answer questions about a town library from the passages you are given, in one short sentence. " * 6
@@ -70,11 +70,11 @@ def desk(loaded: LlamaModel) -> Iterator[Desk]:
     yield from make_desk(loaded)
 
 
-def make_desk(loaded: LlamaModel, *, cells: int = 2048, limit: int = 1024, drafts: bool = False) -> Iterator[Desk]:
+def make_desk(loaded: LlamaModel, *, limit: int = 1024, drafts: bool = False) -> Iterator[Desk]:
     chat = ChatFormat(loaded)
     shared = [chat.shared_prefix(SYSTEM)]
-    context = LlamaContext(loaded, n_ctx=cells + 256, n_seq=SLOTS + 1, threads=2, outputs=SLOTS + LONGEST)
-    prefixes = Prefixes(context, shared, first=SLOTS)
+    context = LlamaContext(loaded, n_ctx=limit, n_seq=SLOTS, threads=2, outputs=SLOTS + LONGEST)
+    prefixes = Prefixes(context, shared)
     heard: dict[int, Heard] = defaultdict(Heard)
     scheduler = Scheduler(
         context,
@@ -82,7 +82,6 @@ def make_desk(loaded: LlamaModel, *, cells: int = 2048, limit: int = 1024, draft
         prefixes,
         slots=SLOTS,
         limit=limit,
-        cells=cells,
         send=lambda number, event: hear(heard[number], event),
         drafts=drafts,
     )
@@ -136,7 +135,7 @@ def test_a_system_prompt_that_nobody_announced_is_shared_while_one_is_there(desk
 
 
 def test_answers_go_on_while_a_long_prompt_is_read(loaded: LlamaModel) -> None:
-    for desk in make_desk(loaded, cells=4096, limit=2048):
+    for desk in make_desk(loaded, limit=2048):
         desk.scheduler._reading.rate = 200.0
         desk.scheduler.admit(0, ask("Tell me a long story.", None, max_tokens=40))
         while desk.scheduler.counts.steps < 3:
@@ -172,18 +171,21 @@ def test_cancelled_request_is_gone_after_no_more_than_one_step(desk: Desk) -> No
 def test_nothing_of_a_request_stays_in_the_cache(desk: Desk) -> None:
     desk.scheduler.admit(0, ask("Remember the word zanzibar."))
     desk.run()
-    memory, lowest = desk.context.memory, desk.context._llama.llama_memory_seq_pos_max
-    assert [lowest(memory, sequence) for sequence in range(SLOTS)] == [-1] * SLOTS
-    assert lowest(memory, SLOTS) == len(desk.scheduler.chat.shared_prefix(SYSTEM)) - 1
+    desk.scheduler.admit(1, ask("Remember the word zanzibar.", OTHER))
+    desk.scheduler.admit(2, ask("Remember the word zanzibar.", OTHER))
+    desk.run()
+    memory, last = desk.context.memory, desk.context._llama.llama_memory_seq_pos_max
+    shared = len(desk.scheduler.chat.shared_prefix(SYSTEM))
+    assert sorted(last(memory, sequence) for sequence in range(SLOTS)) == [-1] * (SLOTS - 1) + [shared - 1]
 
 
-def test_request_that_the_cache_has_no_room_for_waits_for_it(loaded: LlamaModel) -> None:
-    for desk in make_desk(loaded, cells=300, limit=300):
-        for number in range(3):
-            desk.scheduler.admit(number, ask("word " * 100, None, max_tokens=60))
-        assert desk.scheduler.active == 1
-        heard = desk.run()
-        assert all(item.finished and item.finished.reason in {"stop", "length"} for item in heard.values())
+def test_every_slot_has_room_for_a_whole_context(loaded: LlamaModel) -> None:
+    for desk in make_desk(loaded, limit=512):
+        for number in range(SLOTS):
+            desk.scheduler.admit(number, ask("word " * 440, None, max_tokens=999))
+        assert desk.scheduler.active == SLOTS
+        finished = [item.finished for item in desk.run().values()]
+        assert all(item and item.reason in {"stop", "length"} for item in finished)
 
 
 def test_too_long_a_conversation_is_refused_with_numbers_and_the_others_go_on(desk: Desk) -> None:

@@ -111,6 +111,8 @@ class OnnxContext:
         n_seq: how many sequences there may be.
     """
 
+    holds = False  # a sequence's memory is given back when it is cleared, and what is free should take none
+
     def __init__(self, model: OnnxModel, *, length: int, n_seq: int) -> None:
         self.model = model
         self.n_batch = _PIECE + n_seq  # a piece, and the next token of everybody else
@@ -118,7 +120,6 @@ class OnnxContext:
         self.evaluated = 0  # tokens decoded so far: what proves that a prompt was reused
         self._cache = open_cache(model.graph, n_seq, length)
         self._filled = [0] * n_seq
-        self._rounded: set[int] = set()
         self._logits: dict[int, Array] = {}
 
     def close(self) -> None:
@@ -181,36 +182,28 @@ class OnnxContext:
         """Forget a sequence."""
         self._cache.clear(sequence)
         self._filled[sequence] = 0
-        self._rounded.discard(sequence)
-
-    def copy(self, source: int, target: int) -> None:
-        """Make ``target`` continue from the whole of ``source``, a shared prompt; it is rounded to 16 bits first."""
-        self._round(source)
-        self.copy_first(source, target, self._filled[source])
 
     def copy_first(self, source: int, target: int, count: int) -> None:
         """Make ``target`` begin with the first ``count`` positions of ``source``."""
         self._cache.copy(source, target, count)
         self._filled[target] = count
 
-    def save(self, sequence: int, tokens: Sequence[int], path: Path) -> None:
-        """Write a sequence's state, with the tokens it stands for, to ``path``; it is rounded to 16 bits."""
-        self._round(sequence)
-        state.write(path, tokens, self._cache.read(sequence, len(tokens)))
-
-    def load(self, sequence: int, path: Path, capacity: int) -> list[int] | None:
-        """Read a state into ``sequence``; return its tokens, or None when the file is not one for this model."""
-        found = state.read(path, capacity, self.model.graph.parts)
-        if found is None:
-            return None
-        tokens, parts = found
+    def state(self, sequence: int) -> list[Array]:
+        """Return a sequence's state, rounded to 16 bits; the sequence itself is rounded as well."""
+        parts = [state.rounded(values) for values in self._cache.read(sequence, self._filled[sequence])]
         self._cache.write(sequence, parts)
-        self._filled[sequence] = len(tokens)
-        self._rounded.add(sequence)
-        return tokens
+        return parts
 
-    def _round(self, sequence: int) -> None:
-        if sequence not in self._rounded:
-            parts = self._cache.read(sequence, self._filled[sequence])
-            self._cache.write(sequence, [state.rounded(values) for values in parts])
-            self._rounded.add(sequence)
+    def restore(self, sequence: int, kept: Sequence[Array]) -> bool:
+        """Make a sequence what it was when its state was taken."""
+        self._cache.write(sequence, kept)
+        self._filled[sequence] = kept[0].shape[1]
+        return True
+
+    def save(self, sequence: int, tokens: Sequence[int], path: Path) -> None:
+        """Write a sequence's state, with the tokens it stands for, to ``path``."""
+        state.write(path, tokens, self.state(sequence))
+
+    def open_state(self, path: Path, capacity: int) -> tuple[list[int], list[Array]] | None:
+        """Return what :meth:`save` wrote, of up to ``capacity`` tokens; None when it is not one for this model."""
+        return state.read(path, capacity, self.model.graph.parts)

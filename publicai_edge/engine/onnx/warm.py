@@ -10,8 +10,9 @@ from publicai_edge.engine import warm
 from publicai_edge.engine.chat import ChatFormat
 from publicai_edge.engine.onnx.context import OnnxContext, OnnxModel
 from publicai_edge.engine.onnx.graph import version
+from publicai_edge.engine.prefixes import SHARED_CHUNK, Prefixes
 from publicai_edge.engine.protocol import ChatMessage
-from publicai_edge.engine.warm import SHARED_CHUNK, Prefixes, SharedPrompt
+from publicai_edge.engine.warm import SharedPrompt
 from publicai_edge.progress import Progress
 
 _FORM = 1  # raised when the same model and engine would give other states: another way of reading, or of rounding
@@ -89,9 +90,9 @@ def _build(payload: dict[str, Any], progress: Progress) -> dict[str, Any]:
     with progress.task("Reading the service prompts", total=sum(map(len, shared)), unit="tokens") as task:
         for prompt, tokens in zip(prompts, shared, strict=True):
             context = OnnxContext(model, length=len(tokens) + 1, n_seq=1)
-            prefixes: Any = Prefixes(context, [tokens], first=0)  # type: ignore[arg-type] # it has llama.cpp's face
+            prefixes: Any = Prefixes(context, [tokens])  # type: ignore[arg-type] # it has llama.cpp's face
             while prefixes.missing:
-                prefixes.read_piece(0)
+                prefixes.read_piece(0, sequence=0)
             context.save(0, tokens, Path(payload["out"]) / prompt.file_name)
             context.close()
             task.advance(len(tokens))

@@ -33,8 +33,8 @@ def _model(path: Path, threads: int, _gpu_layers: int) -> OnnxModel:
     return OnnxModel(path, threads)
 
 
-def _context(model: OnnxModel, limit: int, _own: int, shared: Sequence[int], slots: int, _threads: int) -> Any:
-    return OnnxContext(model, length=max(limit, *shared, 1), n_seq=slots + len(shared))
+def _context(model: OnnxModel, limit: int, slots: int, _threads: int) -> Any:
+    return OnnxContext(model, length=limit, n_seq=slots)
 
 
 ONNX = worker.Backend(_plan, _model, _context, Chooser, build_id)

@@ -108,10 +108,12 @@ def test_a_state_from_a_file_is_the_one_from_reading_the_prompt(
     made.save(0, prompt, tmp_path / "state")
     cold, warm = (OnnxContext(model, length=64, n_seq=2) for _ in range(2))
     cold.decode(prompt, sequence=1, position=0, logits=False)
-    assert warm.load(1, tmp_path / "state", 31) == prompt
+    found = warm.open_state(tmp_path / "state", 30)
+    assert found
+    assert found[0] == prompt
     answers = []
-    for context in (cold, warm):
-        context.copy(1, 0)
+    for context, kept in ((cold, cold.state(1)), (warm, found[1])):
+        assert context.restore(0, kept)
         answers.append(one_by_one(context, tokens[:40], 0, start=30))
     np.testing.assert_array_equal(answers[0], answers[1])
     assert cold.evaluated == warm.evaluated + 30
@@ -138,7 +140,7 @@ def test_a_file_that_is_no_state_of_this_model_is_not_loaded(
                 np.save(stream, np.array([{}], dtype=object), allow_pickle=True)
         case "other shape":
             context = OnnxContext(OnnxModel(minimind, 1), length=64, n_seq=1)
-    assert context.load(0, place, 10 if damage == "too long" else 21) is None
+    assert context.open_state(place, 10 if damage == "too long" else 21) is None
 
 
 def test_nothing_of_a_conversation_is_left_in_the_cache_when_it_ends(model: OnnxModel) -> None:
