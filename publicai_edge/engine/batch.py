@@ -80,6 +80,14 @@ class Batch:
         if count > self.room or logits > min(count, self.room_for_logits):
             raise ValueError(f"no room for {count} tokens and {logits} rows of logits")
         end = start + count
+        if count == 1:  # most of them, most of the time
+            self._tokens[start] = tokens[0]
+            self._positions[start] = position
+            self._sequences[start] = sequence
+            self._wanted[start] = logits
+            self.native.n_tokens = end
+            self._rows += logits
+            return start if logits else end
         self._tokens[start:end] = tokens
         self._positions[start:end] = np.arange(position, position + count, dtype=np.int32)
         self._sequences[start:end] = sequence

@@ -152,6 +152,15 @@ class ChatFormat:
         prompt = self.encode([ChatMessage("system", system), ChatMessage("user", "?")])
         return prompt.tokens[: prompt.shared]
 
+    def bare_prefix(self) -> tuple[int, ...]:
+        """Return the tokens every conversation without a system prompt starts with; many templates add their own.
+
+        Raises:
+            ModelError: the template wants a system prompt.
+        """
+        prompt = self.encode([ChatMessage("user", "?")])
+        return prompt.tokens[: prompt.shared]
+
     def _plan(self, roles: tuple[str, ...]) -> _Plan:
         with self._lock:
             if roles not in self._plans:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from publicai_edge.engine.protocol import Sampling
 
 _PENALIZED = 128  # tokens that penalties look back
-_HEAD = 512  # likeliest tokens looked at first; sorting a whole vocabulary takes milliseconds
+_HEADS = (1e-2, 1e-4, 0.0)  # chances beside the likeliest token's; sorting a whole vocabulary takes milliseconds
+_BLOCK = 256  # tokens whose chances are added up first; a running sum over all of them is the slowest part of a draw
 
 Logits = npt.NDArray[np.float32]
 
@@ -27,6 +28,8 @@ class Draw:
         self._said: deque[int] = deque(maxlen=_PENALIZED)
         moved = (sampling.repeat_penalty != 1.0, sampling.presence_penalty, sampling.frequency_penalty)
         self._penalized = any(moved)
+        self._size = 0
+        self._weights = np.zeros((0, _BLOCK), np.float32)
 
     def pick(self, logits: Logits) -> int:
         """Return a next token; one with a logit of minus infinity never is.
@@ -59,17 +62,32 @@ class Draw:
 
     def _drawn(self, logits: Logits) -> int:
         sampling = self._sampling
-        below = logits - logits.max()
+        if self._size != logits.size:  # kept from token to token: new pages take as long as the arithmetic
+            self._size = logits.size
+            self._weights = np.zeros((-(-logits.size // _BLOCK), _BLOCK), np.float32)
+        weights = self._weights.reshape(-1)[: logits.size]
+        np.subtract(logits, logits.max(), out=weights)
         least = 0.0
         if sampling.min_p > 0 or sampling.top_p < 1:
-            chances = np.exp(below)  # of the likeliest token 1
+            chances = np.exp(weights)  # of the likeliest token 1
             least = min(1.0, max(sampling.min_p, _top(chances, sampling.top_p)))
-        weights = np.exp(below * np.float32(1 / sampling.temperature))
+        weights *= np.float32(1 / sampling.temperature)
+        np.exp(weights, out=weights)
         if least > 0:
             weights[chances < least] = 0
-        total = np.cumsum(weights, dtype=np.float64)
-        place = int(np.searchsorted(total, self._random.random() * total[-1], side="right"))
-        return min(place, len(weights) - 1)
+        return self._place(self._random.random())
+
+    def _place(self, point: float) -> int:
+        """Return the token at a point of the weights' sum, from 0 to 1."""
+        sums = np.cumsum(self._weights.sum(axis=1), dtype=np.float64)
+        wanted = point * sums[-1]
+        block = min(int(np.searchsorted(sums, wanted, side="right")), len(sums) - 1)
+        weights = self._weights[block]
+        inner = np.cumsum(weights, dtype=np.float64)
+        place = min(int(np.searchsorted(inner, wanted - sums[block] + inner[-1], side="right")), _BLOCK - 1)
+        if weights[place] <= 0:  # rounding led past the end
+            place = int(weights.argmax())
+        return block * _BLOCK + place
 
 
 def _top(chances: Logits, top_p: float) -> float:
@@ -77,9 +95,8 @@ def _top(chances: Logits, top_p: float) -> float:
     if top_p >= 1:
         return 0.0
     wanted = top_p * float(chances.sum(dtype=np.float64))
-    for size in (_HEAD, len(chances)):
-        head = np.partition(chances, -size)[-size:] if size < len(chances) else chances
-        ordered = np.sort(head)[::-1]
+    for least in _HEADS:
+        ordered = np.sort(chances[chances >= least])[::-1]
         found = np.cumsum(ordered, dtype=np.float64)
         if found[-1] >= wanted:
             return float(ordered[np.searchsorted(found, wanted)])

@@ -217,10 +217,12 @@ class LlamaContext:
         self.n_batch = n_batch
         self.threads = threads
         self.batch = Batch(n_batch, max(outputs, n_seq))
+        self._rows: dict[int, NDArray[np.float32]] = {}  # views of logits by their address; the buffer stays
         self.evaluated = 0  # tokens decoded so far: what proves that a prompt was reused
 
     def close(self) -> None:
         """Free the context."""
+        self._rows.clear()
         if self.handle:
             self._llama.llama_free(self.handle)
             self.handle = None
@@ -263,10 +265,14 @@ class LlamaContext:
         pointer = self._llama.llama_get_logits_ith(self.handle, index)
         if not pointer:
             raise EngineError(f"llama.cpp has no logits at place {index} of its batch.")
-        import numpy as np
+        address = ctypes.addressof(pointer.contents)
+        row = self._rows.get(address)
+        if row is None:
+            import numpy as np
 
-        array = (ctypes.c_float * self.model.n_vocab).from_address(ctypes.addressof(pointer.contents))
-        return np.frombuffer(memoryview(array), np.float32)
+            array = (ctypes.c_float * self.model.n_vocab).from_address(address)
+            row = self._rows[address] = np.frombuffer(memoryview(array), np.float32)
+        return row
 
     def forget(self, sequence: int, begin: int) -> None:
         """Forget a sequence from position ``begin`` on."""

@@ -30,7 +30,7 @@ from publicai_edge.errors import ContextOverflowError, PublicAIError
 _STEP_SECONDS = 0.15
 _LEAST_PIECE = 16
 _TELLING_PIECE = 64  # tokens of prompt in a step whose time tells how fast prompts are read
-_WORTH_SHARING = 32  # tokens; fewer are read again sooner than they are looked for
+WORTH_SHARING = 24  # tokens; fewer are read again sooner than they are looked for
 
 Send = Callable[[int, Event | PublicAIError], None]
 
@@ -243,7 +243,7 @@ class Scheduler:
         """Let a request begin with the system prompt of one that came before it; False while that is being read."""
         for other in self._active[: self._active.index(slot)]:  # nobody waits for one who waits for him
             shared = _common(slot.tokens, other.tokens, min(slot.prompt.shared, other.prompt.shared))
-            if shared < _WORTH_SHARING:
+            if shared < WORTH_SHARING:
                 continue
             if other.filled < shared:
                 return False

@@ -9,6 +9,7 @@ Messages are looked at between two evaluations, so a request joins, and a cancel
 them. When there is nothing to answer, shared prompts whose stored state could not be used are read, a piece at a time.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -31,10 +32,10 @@ from publicai_edge.engine.lookup import LONGEST
 from publicai_edge.engine.prefixes import Prefixes
 from publicai_edge.engine.protocol import ChatRequest, Event, Sampling
 from publicai_edge.engine.sampling import Chooser
-from publicai_edge.engine.scheduler import Scheduler
+from publicai_edge.engine.scheduler import WORTH_SHARING, Scheduler
 from publicai_edge.engine.threads import Threads, threads_on_this_machine
 from publicai_edge.engine.warm import SharedPrompt
-from publicai_edge.errors import PublicAIError
+from publicai_edge.errors import ModelError, PublicAIError
 from publicai_edge.host import peak_rss_bytes, release_mapped
 
 _BYTES_PER_TOKEN = 3  # of a prompt; English has four and a half, and what is too little here is only the estimate
@@ -144,6 +145,9 @@ class Worker:
         self._chat = chat = ChatFormat(model)
         slots, limit = plan.slots, config["context"]
         tokens = [chat.shared_prefix(prompt.system) for prompt in prompts]
+        with contextlib.suppress(ModelError):
+            if len(bare := chat.bare_prefix()) >= WORTH_SHARING:
+                tokens.append(bare)
         self._context = backend.context(model, limit, slots, most)
         self._prefixes = Prefixes(self._context, tokens)
         self._scheduler = Scheduler(
@@ -168,7 +172,7 @@ class Worker:
             "engine": backend.build_id(),
             "load_seconds": round(time.perf_counter() - started, 3),
             "warm_loaded": self._prefixes.loaded,
-            "warm_missing": len(self._prefixes.missing),
+            "warm_missing": len(prompts) - self._prefixes.loaded,
             **plan.facts(),
             "threads": most,
             "gpu_layers": gpu_layers,
