@@ -3,9 +3,9 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,65 +14,28 @@ from publicai_edge import digest
 from publicai_edge.engine import warm
 from publicai_edge.engine.client import WorkerEngine
 from publicai_edge.engine.config import EngineConfig
-from publicai_edge.engine.protocol import ChatMessage, ChatRequest, Delta, Finished, Queued, Sampling, Started
+from publicai_edge.engine.protocol import ChatMessage, Delta, Queued
 from publicai_edge.errors import ContextOverflowError, EngineError, ModelError, OverloadedError
 from publicai_edge.progress import Silent
+from tests.engine.engines import SENTENCE, SHA, answer, request_of, shared_prompt, use_model
 
-SYSTEM = "You answer questions about a town library from the passages you are given, in one short sentence. " * 6
-SHA = "0" * 64
-
-
-def request(question: str, **sampling: object) -> ChatRequest:
-    turns = (ChatMessage("system", SYSTEM), ChatMessage("user", question))
-    return ChatRequest(turns, Sampling(**{"max_tokens": 24, **sampling}))  # type: ignore[arg-type]
+SYSTEM = SENTENCE * 6
+request = partial(request_of, SYSTEM)
 
 
 @pytest.fixture(scope="module")
 def state(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The stored state of one service's prompt."""
     out = tmp_path_factory.mktemp("warm")
-    prompt = warm.SharedPrompt("ask", "en", SYSTEM)
+    prompt = shared_prompt(SYSTEM)
     warm.build(model, [prompt], out, context=1024, progress=Silent())
     return out / prompt.file_name
 
 
 def config(model: Path, file: Path | None, **more: object) -> EngineConfig:
-    prompt = warm.SharedPrompt("ask", "en", SYSTEM, str(file) if file else None, digest.of_file(file) if file else None)
-    values = {"context": 1024, "prompts": (prompt,), "fingerprint": warm.fingerprint(SHA, "f16"), **more}
+    prompts = (shared_prompt(SYSTEM, file),)
+    values = {"context": 1024, "prompts": prompts, "fingerprint": warm.fingerprint(SHA, "f16"), **more}
     return EngineConfig(model, SHA, **values)  # type: ignore[arg-type]
-
-
-@asynccontextmanager
-async def running(settings: EngineConfig) -> AsyncIterator[WorkerEngine]:
-    engine = WorkerEngine(settings)
-    await engine.start()
-    try:
-        yield engine
-    finally:
-        await engine.close()
-
-
-async def collect(engine: WorkerEngine, what: ChatRequest) -> tuple[str, Started, Finished]:
-    text, started, finished = "", None, None
-    async for event in engine.chat(what):
-        match event:
-            case Delta(piece):
-                text += piece
-            case Started():
-                started = event
-            case Finished():
-                finished = event
-    assert started
-    assert finished
-    return text, started, finished
-
-
-def use(settings: EngineConfig, body: Callable[[WorkerEngine], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with running(settings) as engine:
-            await asyncio.wait_for(body(engine), 240)
-
-    asyncio.run(main())
 
 
 def test_answer_is_the_same_warm_and_cold_and_the_prompt_is_not_read_twice(model: Path, state: Path) -> None:
@@ -82,10 +45,10 @@ def test_answer_is_the_same_warm_and_cold_and_the_prompt_is_not_read_twice(model
         async def body(engine: WorkerEngine) -> None:
             status = await engine.ready()
             assert status.facts["warm_loaded"] == (1 if name == "warm" else 0)
-            text, started, _ = await collect(engine, request("When is the library open?"))
+            text, started, _ = await answer(engine, request("When is the library open?"))
             answers[name] = (text, started.reused_tokens, started.prompt_tokens)
 
-        use(settings, body)
+        use_model(settings, body)
 
     ask("warm", config(model, state, threads=2))
     ask("cold", config(model, None, threads=2))  # a sum's last bits depend on how it is shared out among threads
@@ -117,14 +80,14 @@ def test_state_that_cannot_be_trusted_is_rebuilt(model: Path, state: Path, tmp_p
         status = await engine.ready()
         assert status.facts["warm_loaded"] == 0
         for _ in range(100):  # rebuilt while idle
-            text, started, _ = await collect(engine, request("When is the library open?", max_tokens=4))
+            text, started, _ = await answer(engine, request("When is the library open?", max_tokens=4))
             assert text
             if started.reused_tokens > 100:
                 return
             await asyncio.sleep(0.2)
         pytest.fail("the state was never rebuilt")
 
-    use(settings, body)
+    use_model(settings, body)
 
 
 def test_text_that_spells_control_tokens_cannot_end_the_turn(model: Path) -> None:
@@ -152,33 +115,33 @@ def test_text_that_spells_control_tokens_cannot_end_the_turn(model: Path) -> Non
 def test_same_seed_gives_the_same_text_and_another_seed_another(model: Path) -> None:
     async def body(engine: WorkerEngine) -> None:
         hot = {"temperature": 1.5, "max_tokens": 40}
-        one, _, _ = await collect(engine, request("Tell me a story.", seed=1, **hot))
-        again, _, _ = await collect(engine, request("Tell me a story.", seed=1, **hot))
-        other, _, _ = await collect(engine, request("Tell me a story.", seed=2, **hot))
+        one, _, _ = await answer(engine, request("Tell me a story.", seed=1, **hot))
+        again, _, _ = await answer(engine, request("Tell me a story.", seed=1, **hot))
+        other, _, _ = await answer(engine, request("Tell me a story.", seed=2, **hot))
         assert one == again != other
 
-    use(config(model, None), body)
+    use_model(config(model, None), body)
 
 
 def test_stop_string_ends_the_answer_and_is_not_shown(model: Path) -> None:
     async def body(engine: WorkerEngine) -> None:
-        whole, _, _ = await collect(engine, request("Count: one two three", max_tokens=40))
+        whole, _, _ = await answer(engine, request("Count: one two three", max_tokens=40))
         stop = whole[10:14]
-        text, _, finished = await collect(engine, request("Count: one two three", max_tokens=40, stop=(stop,)))
+        text, _, finished = await answer(engine, request("Count: one two three", max_tokens=40, stop=(stop,)))
         assert text == whole[: whole.index(stop)]
         assert finished.reason == "stop"
 
-    use(config(model, None), body)
+    use_model(config(model, None), body)
 
 
 def test_conversation_over_the_context_is_refused_with_numbers(model: Path) -> None:
     async def body(engine: WorkerEngine) -> None:
         with pytest.raises(ContextOverflowError, match=r"has \d+ tokens; the model's context has 1024"):
-            await collect(engine, request("word " * 3000))
-        text, _, _ = await collect(engine, request("Hello"))
+            await answer(engine, request("word " * 3000))
+        text, _, _ = await answer(engine, request("Hello"))
         assert text
 
-    use(config(model, None), body)
+    use_model(config(model, None), body)
 
 
 def test_cancelled_request_frees_the_engine(model: Path) -> None:
@@ -189,11 +152,11 @@ def test_cancelled_request_frees_the_engine(model: Path) -> None:
             async for event in events:
                 if isinstance(event, Delta):
                     break
-        text, _, finished = await asyncio.wait_for(collect(engine, request("Hello", max_tokens=4)), 5)
+        text, _, finished = await asyncio.wait_for(answer(engine, request("Hello", max_tokens=4)), 5)
         assert text
         assert finished.completion_tokens <= 4
 
-    use(config(model, None), body)
+    use_model(config(model, None), body)
 
 
 def test_those_who_wait_know_their_place_and_too_many_are_refused(model: Path) -> None:
@@ -220,7 +183,7 @@ def test_those_who_wait_know_their_place_and_too_many_are_refused(model: Path) -
         assert places[0] == []
         assert places[3] == [3, 2, 1]
 
-    use(config(model, None, slots=1, queue=3), body)
+    use_model(config(model, None, slots=1, queue=3), body)
 
 
 def test_killed_worker_fails_one_answer_and_the_next_is_answered(model: Path, state: Path) -> None:
@@ -232,11 +195,11 @@ def test_killed_worker_fails_one_answer_and_the_next_is_answered(model: Path, st
             async for event in engine.chat(request("A long story, please.", max_tokens=900)):
                 if isinstance(event, Delta):
                     os.kill(first, signal.SIGKILL)
-        text, _, _ = await asyncio.wait_for(collect(engine, request("Hello")), 10)
+        text, _, _ = await asyncio.wait_for(answer(engine, request("Hello")), 10)
         assert text
         assert engine.pid != first
 
-    use(config(model, state), body)
+    use_model(config(model, state), body)
 
 
 def test_several_answers_at_once_are_never_mixed_up(model: Path) -> None:
@@ -245,7 +208,7 @@ def test_several_answers_at_once_are_never_mixed_up(model: Path) -> None:
         asked = [
             request("Hello", grammar=f'root ::= "for {n}:" [a-z ]+') for n in ("one", "two", "three", "four", "five")
         ]
-        together = asyncio.gather(*[collect(engine, each) for each in asked])
+        together = asyncio.gather(*[answer(engine, each) for each in asked])
         busy = 0
         while not together.done():
             busy = max(busy, engine.metrics.slots_busy)
@@ -259,16 +222,16 @@ def test_several_answers_at_once_are_never_mixed_up(model: Path) -> None:
         counts = engine.metrics
         assert (counts.requests, counts.failed, counts.slots_busy, counts.queued) == (5, 0, 0, 0)
 
-    use(config(model, None, slots=3), body)
+    use_model(config(model, None, slots=3), body)
 
 
 def test_killed_worker_loses_only_the_answers_in_flight(model: Path, state: Path) -> None:
     async def body(engine: WorkerEngine) -> None:
         await engine.ready()
-        stories = [asyncio.create_task(collect(engine, request("A long story.", max_tokens=900))) for _ in range(2)]
+        stories = [asyncio.create_task(answer(engine, request("A long story.", max_tokens=900))) for _ in range(2)]
         while engine.metrics.prompt_tokens == 0:
             await asyncio.sleep(0.005)
-        others = [asyncio.create_task(collect(engine, request("Hello", max_tokens=4))) for _ in range(4)]
+        others = [asyncio.create_task(answer(engine, request("Hello", max_tokens=4))) for _ in range(4)]
         await asyncio.sleep(0)
         assert engine.pid
         os.kill(engine.pid, signal.SIGKILL)
@@ -278,7 +241,7 @@ def test_killed_worker_loses_only_the_answers_in_flight(model: Path, state: Path
         assert any(isinstance(result, EngineError) for result in results)
         assert engine.metrics.restarts == 1
 
-    use(config(model, state, slots=2), body)
+    use_model(config(model, state, slots=2), body)
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"not a model at all" * 100])
@@ -288,10 +251,10 @@ def test_file_that_is_no_model_is_told_not_retried(tmp_path: Path, content: byte
 
     async def body(engine: WorkerEngine) -> None:
         with pytest.raises(ModelError, match=r"model\.gguf is not a (whole )?GGUF file"):
-            await collect(engine, request("Hello"))
+            await answer(engine, request("Hello"))
         assert engine.status.state == "failed"
 
-    use(EngineConfig(place, SHA, 512), body)
+    use_model(EngineConfig(place, SHA, 512), body)
 
 
 @pytest.mark.parametrize(

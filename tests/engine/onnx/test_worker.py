@@ -3,8 +3,9 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Awaitable
+from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,69 +15,32 @@ from publicai_edge.engine import warm
 from publicai_edge.engine.client import WorkerEngine
 from publicai_edge.engine.config import EngineConfig
 from publicai_edge.engine.onnx import warm as onnx_warm
-from publicai_edge.engine.protocol import ChatMessage, ChatRequest, Delta, Finished, Sampling, Started
+from publicai_edge.engine.protocol import ChatRequest, Delta, Finished, Started
 from publicai_edge.errors import ContextOverflowError, EngineError, ModelError
 from publicai_edge.progress import Silent
+from tests.engine.engines import SENTENCE, SHA, Answer, answer, request_of, shared_prompt, use_model
 
-SYSTEM = "You answer questions about a town library from the passages you are given, in one short sentence. " * 3
-SHA = "0" * 64
+SYSTEM = SENTENCE * 3
+request = partial(request_of, SYSTEM)
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="looks into /proc")
-
-
-def request(question: str, **sampling: object) -> ChatRequest:
-    turns = (ChatMessage("system", SYSTEM), ChatMessage("user", question))
-    return ChatRequest(turns, Sampling(**{"max_tokens": 24, **sampling}))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def state(minimind: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The stored state of one service's prompt."""
     out = tmp_path_factory.mktemp("warm")
-    prompt = warm.SharedPrompt("ask", "en", SYSTEM)
+    prompt = shared_prompt(SYSTEM)
     made = onnx_warm.build(minimind, [prompt], out, context=1024, progress=Silent())
     assert made["tokens"][prompt.file_name] > 64
     return out / prompt.file_name
 
 
 def config(model: Path, file: Path | None = None, **more: object) -> EngineConfig:
-    prompt = warm.SharedPrompt("ask", "en", SYSTEM, str(file) if file else None, digest.of_file(file) if file else None)
     made_by = warm.fingerprint(SHA, "f16", onnx_warm.build_id())
-    values = {"context": 1024, "kind": "onnx", "prompts": (prompt,), "fingerprint": made_by, "slots": 3, **more}
+    prompts = (shared_prompt(SYSTEM, file),)
+    values = {"context": 1024, "kind": "onnx", "prompts": prompts, "fingerprint": made_by, "slots": 3, **more}
     return EngineConfig(model, SHA, **values)  # type: ignore[arg-type]
-
-
-@asynccontextmanager
-async def running(settings: EngineConfig) -> AsyncIterator[WorkerEngine]:
-    engine = WorkerEngine(settings)
-    await engine.start()
-    try:
-        yield engine
-    finally:
-        await engine.close()
-
-
-async def collect(engine: WorkerEngine, what: ChatRequest) -> tuple[str, Started, Finished]:
-    text, started, finished = "", None, None
-    async for event in engine.chat(what):
-        match event:
-            case Delta(piece):
-                text += piece
-            case Started():
-                started = event
-            case Finished():
-                finished = event
-    assert started
-    assert finished
-    return text, started, finished
-
-
-def use(settings: EngineConfig, body: Callable[[WorkerEngine], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with running(settings) as engine:
-            await asyncio.wait_for(body(engine), 120)
-
-    asyncio.run(main())
 
 
 @pytest.mark.parametrize("damage", [None, "other bytes", "other engine"])
@@ -93,11 +57,11 @@ def test_answer_is_the_same_warm_and_cold(minimind: Path, state: Path, tmp_path:
 
     async def ask(engine: WorkerEngine) -> None:
         status = await engine.ready()
-        text, started, _ = await collect(engine, request("When is the library open?"))
+        text, started, _ = await answer(engine, request("When is the library open?"))
         found.append((status.facts["warm_loaded"], text, started.reused_tokens > 64))
 
-    use(settings, ask)
-    use(config(minimind), ask)
+    use_model(settings, ask)
+    use_model(config(minimind), ask)
     assert [item[0] for item in found] == [0 if damage else 1, 0]
     assert found[0][1:] == found[1][1:]
     assert found[0][1]
@@ -107,13 +71,13 @@ def test_answer_is_the_same_warm_and_cold(minimind: Path, state: Path, tmp_path:
 def test_several_are_answered_at_once_and_each_as_if_it_were_alone(tiny: Path) -> None:
     questions = ["right to education", "a", "everyone has the right to rest", "12345"]
     alone: list[str] = []
-    together: list[tuple[str, Started, Finished]] = []
+    together: list[Answer] = []
 
     async def body(engine: WorkerEngine) -> None:
-        alone.extend([(await collect(engine, request(question)))[0] for question in questions])
-        together.extend(await asyncio.gather(*(collect(engine, request(question)) for question in questions)))
+        alone.extend([(await answer(engine, request(question)))[0] for question in questions])
+        together.extend(await asyncio.gather(*(answer(engine, request(question)) for question in questions)))
 
-    use(config(tiny, slots=4), body)
+    use_model(config(tiny, slots=4), body)
     assert [text for text, _, _ in together] == alone
     assert len(set(alone)) > 1
 
@@ -136,34 +100,34 @@ def test_a_request_comes_in_while_another_is_being_answered(minimind: Path) -> N
         await one("short", request("Hello?", max_tokens=2))
         long.cancel()
 
-    use(config(minimind), body)
+    use_model(config(minimind), body)
     assert order[:3] == ["long Started", "short Started", "short Finished"]
 
 
 def test_answers_end_where_they_should(minimind: Path) -> None:
     async def body(engine: WorkerEngine) -> None:
-        whole, _, finished = await collect(engine, request("Tell me more.", max_tokens=12))
+        whole, _, finished = await answer(engine, request("Tell me more.", max_tokens=12))
         assert finished.completion_tokens <= 12
         assert len(whole) > 8
-        cut, _, stopped = await collect(engine, request("Tell me more.", max_tokens=12, stop=(whole[4:7],)))
+        cut, _, stopped = await answer(engine, request("Tell me more.", max_tokens=12, stop=(whole[4:7],)))
         assert cut == whole[: whole.index(whole[4:7])]
         assert stopped.reason == "stop"
-        one, _, length = await collect(engine, request("Tell me more.", max_tokens=1))
+        one, _, length = await answer(engine, request("Tell me more.", max_tokens=1))
         assert whole.startswith(one)
         assert (length.reason, length.completion_tokens) == ("length", 1)
 
-    use(config(minimind), body)
+    use_model(config(minimind), body)
 
 
 def test_seeds_repeat_and_several_draws_differ(minimind: Path) -> None:
     async def body(engine: WorkerEngine) -> None:
-        def ask(seed: int) -> Awaitable[tuple[str, Started, Finished]]:
-            return collect(engine, request("Tell me more.", temperature=1.2, top_p=0.95, min_p=0.02, seed=seed))
+        def ask(seed: int) -> Awaitable[Answer]:
+            return answer(engine, request("Tell me more.", temperature=1.2, top_p=0.95, min_p=0.02, seed=seed))
 
         first, second, third = [(await ask(seed))[0] for seed in (1, 1, 2)]
         assert first == second != third
 
-    use(config(minimind), body)
+    use_model(config(minimind), body)
 
 
 def test_a_closed_stream_frees_its_place_within_a_step(minimind: Path) -> None:
@@ -174,23 +138,23 @@ def test_a_closed_stream_frees_its_place_within_a_step(minimind: Path) -> None:
                 if isinstance(event, Delta):
                     break
         begun = time.monotonic()
-        await collect(engine, request("Hello?", max_tokens=1))
+        await answer(engine, request("Hello?", max_tokens=1))
         assert time.monotonic() - begun < 2
 
-    use(config(minimind, slots=1), body)
+    use_model(config(minimind, slots=1), body)
 
 
 def test_what_cannot_be_answered_is_told_and_the_worker_goes_on(minimind: Path) -> None:
     async def body(engine: WorkerEngine) -> None:
         with pytest.raises(ContextOverflowError) as caught:
-            await collect(engine, request("word " * 2000))
+            await answer(engine, request("word " * 2000))
         assert caught.value.facts["context"] == 1024
         with pytest.raises(EngineError, match="JSON schema"):
-            await collect(engine, request("x", json_schema='{"type": "object"}'))
-        text, _, _ = await collect(engine, request("Hello?"))
+            await answer(engine, request("x", json_schema='{"type": "object"}'))
+        text, _, _ = await answer(engine, request("Hello?"))
         assert text
 
-    use(config(minimind), body)
+    use_model(config(minimind), body)
 
 
 def test_a_folder_that_holds_no_model_fails_in_words(minimind: Path, tmp_path: Path) -> None:
@@ -204,7 +168,7 @@ def test_a_folder_that_holds_no_model_fails_in_words(minimind: Path, tmp_path: P
         with pytest.raises(ModelError, match="onnxruntime cannot load"):
             await engine.ready()
 
-    use(config(folder), body)
+    use_model(config(folder), body)
 
 
 def test_the_worker_loads_neither_torch_nor_llama_cpp_and_leaves_no_file(
@@ -214,10 +178,10 @@ def test_the_worker_loads_neither_torch_nor_llama_cpp_and_leaves_no_file(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     async def body(engine: WorkerEngine) -> None:
-        await collect(engine, request("Hello?"))
+        await answer(engine, request("Hello?"))
         maps = Path(f"/proc/{engine.pid}/maps").read_text()
         assert "onnxruntime" in maps
         assert not [name for name in ("libtorch", "libllama", "libggml") if name in maps]
 
-    use(config(minimind), body)
+    use_model(config(minimind), body)
     assert not list(tmp_path.iterdir())
