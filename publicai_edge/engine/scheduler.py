@@ -12,6 +12,7 @@ Invariants: a request has one sequence, with room for all it may ever need, and 
 it ends: no patron's words stay in the cache; a step that fails ends the requests in it and nothing else.
 """
 
+import bisect
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -213,7 +214,7 @@ class Scheduler:
         slot.close()
         self.prefixes.end(slot.sequence)
         self._active.remove(slot)
-        self._free.append(slot.sequence)
+        bisect.insort(self._free, slot.sequence)  # the lowest is chosen first: neighbours are computed together
         self._let_in()
 
     def _fail(self, error: PublicAIError, slots: Sequence[Slot]) -> None:
@@ -256,30 +257,40 @@ class Scheduler:
 
     def _fill(self) -> list[tuple[Slot, int]]:
         """Fill the batch; return whose logits come, and from which place of it."""
-        batch = self.context.batch
-        batch.clear()
-        places = []
+        parts: list[tuple[Slot, list[int], int]] = []  # whose, which tokens, and of how many the logits
         writing = [slot for slot in self._active if not slot.reading]
         drafting = self._draft_length(writing)
         for slot in writing:
             slot.draft = slot.guess(drafting) if drafting else []
-            tokens = [slot.tokens[-1], *slot.draft]
-            first = batch.add(tokens, sequence=slot.sequence, position=slot.filled, logits=len(tokens))
-            places.append((slot, first))
-        begun = len(batch)
+            parts.append((slot, [slot.tokens[-1], *slot.draft], 1 + len(slot.draft)))
+        begun = sum(len(tokens) for _, tokens, _ in parts)
         reading = sum(slot.reading for slot in self._active)
-        room = min(batch.room, self._room_beside(reading, len(writing))) if writing else batch.room
+        room = self.context.batch.capacity - begun
+        if writing:
+            room = min(room, self._room_beside(reading, len(writing)))
         for slot in self._active:
             if room < 1 or not slot.reading or (slot.filled == 0 and not self._lend(slot)):
                 continue
             piece = slot.tokens[slot.filled : slot.filled + room]
-            last = len(piece) == slot.left
-            first = batch.add(piece, sequence=slot.sequence, position=slot.filled, logits=int(last))
-            if last:
+            parts.append((slot, piece, int(len(piece) == slot.left)))
+            room -= len(piece)
+        return self._laid_out(parts, begun)
+
+    def _laid_out(self, parts: list[tuple[Slot, list[int], int]], begun: int) -> list[tuple[Slot, int]]:
+        """Put the parts in the batch, in the order of their sequences.
+
+        llama.cpp computes neighbouring streams together, but only if they come in their order; of four in another order
+        it makes four evaluations.
+        """
+        batch = self.context.batch
+        batch.clear()
+        places = []
+        for slot, tokens, logits in sorted(parts, key=lambda part: part[0].sequence):
+            first = batch.add(tokens, sequence=slot.sequence, position=slot.filled, logits=logits)
+            if logits:
                 places.append((slot, first))
             else:
-                slot.filled += len(piece)
-            room -= len(piece)
+                slot.filled += len(tokens)
         self._prompt_tokens = len(batch) - begun
         return places
 

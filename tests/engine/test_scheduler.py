@@ -134,6 +134,24 @@ def test_a_system_prompt_that_nobody_announced_is_shared_while_one_is_there(desk
     assert started.reused_tokens == 0, "it was kept after all had left"
 
 
+def test_the_batch_is_in_the_order_of_the_sequences(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever came first: streams in another order are computed one by one."""
+    orders = []
+    evaluate = desk.context.evaluate
+
+    def look() -> None:
+        batch = desk.context.batch
+        orders.append(batch._sequences[: len(batch)].tolist())
+        evaluate()
+
+    monkeypatch.setattr(desk.context, "evaluate", look)
+    for number in range(9):
+        desk.scheduler.admit(number, ask(f"What is {number}?", None, max_tokens=3 + 5 * number % 11))
+    desk.run()
+    assert all(order == sorted(order) for order in orders)
+    assert any(len(set(order)) == SLOTS for order in orders)
+
+
 def test_answers_go_on_while_a_long_prompt_is_read(loaded: LlamaModel) -> None:
     for desk in make_desk(loaded, limit=2048):
         desk.scheduler._reading.rate = 200.0
