@@ -144,7 +144,7 @@ class Target(Table):
     context: Annotated[int, Field(ge=512, le=131072)] = 4096
     """Tokens the model keeps in view: prompt, passages, question and answer."""
     patrons: Annotated[int, Field(ge=1, le=64)] = 4
-    """Patrons answered at the same time; further ones wait in line. Each takes memory for half a context."""
+    """Patrons answered at the same time; further ones wait in line. Each takes memory for a whole context."""
 
 
 class Policy(Table):
