@@ -308,6 +308,7 @@ class LlamaContext:
     def restore(self, sequence: int, kept: State) -> bool:
         """Make a sequence what it was when its state was taken; False when llama.cpp refuses it."""
         read = self._llama.llama_state_seq_set_data(self.handle, kept.pointer, kept.size, sequence)
+        kept.release()
         if read != kept.size:
             self.clear(sequence)
             return False

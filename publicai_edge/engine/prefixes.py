@@ -122,12 +122,10 @@ class Prefixes:
         return len(self._tokens[index])
 
     def lay(self, sequences: Sequence[int]) -> None:
-        """Put what is ready into empty sequences before anybody asks, where it may stay."""
+        """Put what is ready into sequences before anybody asks, where it may stay."""
         ready = [index for index in range(len(self._tokens)) if self.is_ready(index)]
-        if not self._context.holds:
-            return
-        for place, sequence in enumerate(sequences):
-            if ready and sequence not in self._lying:
+        if ready and self._context.holds:
+            for place, sequence in enumerate(sequences):
                 self.lend(ready[place % len(ready)], sequence)
 
     def end(self, sequence: int) -> None:

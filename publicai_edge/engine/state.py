@@ -1,7 +1,7 @@
 """A sequence's keys and values, in memory and in a file: the tokens they stand for, and what llama.cpp writes of them.
 
-A file is mapped and not read: the processor's memory holds it only as long as there is room, and a kiosk with many
-services in many languages keeps but the prompts in use there. Whether a file is whole is for its digest to say.
+A file is mapped and not read, and its pages are given back after each use: a kiosk with many services in many languages
+does not hold them all. Whether a file is whole is for its digest to say.
 
 llama.cpp writes one part for each stream of a context (see :mod:`.llama`), empty for those that the sequence is not in:
 after its own mark and the sequence's number come the number of streams, then the parts. A file has one stream; zeros
@@ -9,6 +9,7 @@ behind it stand for the empty parts of the others, so that a state is made fit f
 its streams over the one.
 """
 
+import contextlib
 import ctypes
 import mmap
 import struct
@@ -29,17 +30,27 @@ class State:
         buffer: writable memory that holds them.
         offset: where they begin in it.
         size: how many they are.
+        streams: the number of streams to write into them; None where it is there.
     """
 
-    def __init__(self, buffer: bytearray | mmap.mmap, offset: int, size: int) -> None:
+    def __init__(self, buffer: bytearray | mmap.mmap, offset: int, size: int, streams: int | None = None) -> None:
         self._buffer = buffer
         self._offset = offset
+        self._streams = streams
         self.size = size
 
     @property
     def pointer(self) -> "ctypes.Array[ctypes.c_uint8]":
         """The bytes, for a native call."""
+        if self._streams is not None:
+            _NUMBER.pack_into(self._buffer, self._offset + _STREAMS_AT, self._streams)
         return (ctypes.c_uint8 * self.size).from_buffer(self._buffer, self._offset)
+
+    def release(self) -> None:
+        """Give the memory of a mapped file back to the system, until the bytes are wanted again."""
+        if isinstance(self._buffer, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            with contextlib.suppress(OSError):
+                self._buffer.madvise(mmap.MADV_DONTNEED)  # what was written into the copy is lost as well
 
 
 def write(path: Path, tokens: Sequence[int], data: bytes | bytearray) -> None:
@@ -66,6 +77,5 @@ def read(path: Path, capacity: int, streams: int) -> tuple[list[int], State] | N
     whole = len(buffer) == end + size + _NUMBER.size * (MOST_STREAMS - 1) and size > _STREAMS_AT
     if count > capacity or not whole or _NUMBER.unpack_from(buffer, end + _STREAMS_AT) != (1,):
         return None
-    _NUMBER.pack_into(buffer, end + _STREAMS_AT, streams)
     tokens = list(struct.unpack_from(f"<{count}i", buffer, start))
-    return tokens, State(buffer, end, size + _NUMBER.size * (streams - 1))
+    return tokens, State(buffer, end, size + _NUMBER.size * (streams - 1), streams)

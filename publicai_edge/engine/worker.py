@@ -30,7 +30,7 @@ from publicai_edge.engine.gpu import gpu_plan, gpus
 from publicai_edge.engine.llama import LlamaContext, LlamaModel, build_id, library
 from publicai_edge.engine.lookup import LONGEST
 from publicai_edge.engine.prefixes import Prefixes
-from publicai_edge.engine.protocol import ChatRequest, Event, Sampling
+from publicai_edge.engine.protocol import ChatMessage, ChatRequest, Event, Sampling
 from publicai_edge.engine.sampling import Chooser
 from publicai_edge.engine.scheduler import WORTH_SHARING, Scheduler
 from publicai_edge.engine.threads import Threads, threads_on_this_machine
@@ -40,7 +40,7 @@ from publicai_edge.host import peak_rss_bytes, release_mapped
 
 _BYTES_PER_TOKEN = 3  # of a prompt; English has four and a half, and what is too little here is only the estimate
 _TEMPLATE_TOKENS = 32
-_WARM_UP_TOKENS = 24
+_WARM_UP_WORDS = 24
 
 
 class Inbox:
@@ -160,7 +160,7 @@ class Worker:
             threads=None if config["threads"] else Threads(most),
             make_chooser=backend.chooser,
         )
-        self._warm_up(model)
+        self._warm_up(bare=len(tokens) > len(prompts))
         trusted = config["fingerprint"] == warm.fingerprint(
             config["model_sha256"], config["kv_type"], backend.build_id()
         )
@@ -179,12 +179,20 @@ class Worker:
             "ping": True,
         }
 
-    def _warm_up(self, model: LlamaModel) -> None:
-        """Evaluate a short prompt and a token, so that the first patron does not wait for pages and kernels."""
-        tokens = model.tokenize("a " * _WARM_UP_TOKENS, special=False)[:_WARM_UP_TOKENS]
-        self._context.decode(tokens, sequence=0, position=0, logits=True)
-        self._context.decode(tokens[-1:], sequence=0, position=len(tokens), logits=True)
-        self._context.clear(0)
+    def _warm_up(self, bare: bool) -> None:
+        """Answer something that nobody asked, so that the first patron does not wait for pages, kernels and libraries.
+
+        Where the template writes something before a conversation without a system prompt, that is read by it.
+        """
+        words = "a " * _WARM_UP_WORDS
+        sampling = Sampling(max_tokens=2, temperature=1.0, seed=0)
+        chat = ChatRequest((ChatMessage("user", words),), sampling)
+        scheduler = self._scheduler
+        scheduler.send = lambda _number, _event: None
+        scheduler.admit(0, chat if bare else ChatRequest(sampling=sampling, prompt=words))
+        while scheduler.busy:
+            scheduler.step()
+        scheduler.send = self._event
 
     def run(self) -> None:
         """Answer until the parent closes the stream."""
