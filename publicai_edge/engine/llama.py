@@ -197,6 +197,7 @@ class LlamaContext:
         params = llama.llama_context_default_params()
         n_ctx = -(-n_ctx // _CELLS_STEP) * _CELLS_STEP
         self._streams = n_seq if model.has_streams and n_seq <= state.MOST_STREAMS else 1
+        self._n_seq = n_seq
         params.n_ctx = n_ctx * n_seq
         params.n_batch = params.n_ubatch = n_batch
         params.n_seq_max = n_seq
@@ -284,8 +285,11 @@ class LlamaContext:
 
     @property
     def holds(self) -> bool:
-        """Whether the beginning of a sequence can stay when the rest is forgotten."""
-        return self.model.keeps_positions
+        """Whether the beginning of a sequence may stay when the rest is forgotten.
+
+        Not in a cache for all, where everybody's attention would go over it.
+        """
+        return self.model.keeps_positions and self._streams == self._n_seq
 
     def copy_first(self, source: int, target: int, count: int) -> None:
         """Make ``target``, which is empty, begin with the first ``count`` positions of ``source``."""

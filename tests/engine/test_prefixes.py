@@ -161,8 +161,12 @@ def test_reading_is_begun_anew_when_its_place_was_needed(context: Recorded) -> N
     assert tuple(context.cells[1]) == PROMPTS[0]
 
 
-def test_a_state_goes_through_a_file_into_a_context_with_more_sequences(model: Path, tmp_path: Path) -> None:
-    """Also between streams; what follows is the same to the last bit."""
+@pytest.mark.parametrize("streams", [True, False])
+def test_a_state_goes_through_a_file_into_a_context_with_more_sequences(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streams: bool
+) -> None:
+    """Between streams, and in one cache for all; what follows is the same to the last bit."""
+    monkeypatch.setattr(LlamaModel, "has_streams", streams)
     loaded = LlamaModel(model)
     tokens = tuple(loaded.tokenize("The library opens at nine. " * 20, special=False))
     contexts = {count: LlamaContext(loaded, n_ctx=512, n_seq=count, threads=2) for count in (1, 4)}
@@ -173,7 +177,10 @@ def test_a_state_goes_through_a_file_into_a_context_with_more_sequences(model: P
     contexts[1].save(0, tokens, place)
     second = Prefixes(contexts[4], [tokens])
     assert second.load(0, place, digest.of_file(place))
-    assert second.lend(0, 2) == len(tokens)
+    for sequence in (0, 1, 2):  # the memory of the file is given back after each
+        assert second.lend(0, sequence) == len(tokens)
+        if sequence < 2:
+            second.end(sequence)
     found = []
     for context, sequence in ((contexts[1], 0), (contexts[4], 2)):
         context.decode(tokens[:1], sequence=sequence, position=len(tokens), logits=True)

@@ -110,15 +110,19 @@ def test_requests_join_and_leave_and_each_gets_its_own_answer(desk: Desk) -> Non
     assert desk.scheduler.counts.steps < 60, "they were answered one after the other"
 
 
-def test_what_patrons_share_is_read_once(desk: Desk) -> None:
-    shared = len(desk.scheduler.chat.shared_prefix(SYSTEM))
-    for number in range(4):
-        desk.scheduler.admit(number, ask(f"What is {number}?"))
-    heard = desk.run()
-    own = sum(item.started.prompt_tokens - shared for item in heard.values() if item.started)
-    said = sum(item.finished.completion_tokens for item in heard.values() if item.finished)
-    assert all(item.started and item.started.reused_tokens == shared for item in heard.values())
-    assert desk.context.evaluated <= shared + own + said
+@pytest.mark.parametrize("streams", [True, False])
+def test_what_patrons_share_is_read_once(loaded: LlamaModel, monkeypatch: pytest.MonkeyPatch, streams: bool) -> None:
+    """Also with models that cannot have streams, where all sequences have one cache."""
+    monkeypatch.setattr(LlamaModel, "has_streams", streams)
+    for desk in make_desk(loaded):
+        shared = len(desk.scheduler.chat.shared_prefix(SYSTEM))
+        for number in range(6):
+            desk.scheduler.admit(number, ask(f"What is {number}?"))
+        heard = desk.run()
+        own = sum(item.started.prompt_tokens - shared for item in heard.values() if item.started)
+        said = sum(item.finished.completion_tokens for item in heard.values() if item.finished)
+        assert all(item.started and item.started.reused_tokens == shared for item in heard.values())
+        assert desk.context.evaluated <= shared + own + said
 
 
 def test_a_system_prompt_that_nobody_announced_is_shared_while_one_is_there(desk: Desk) -> None:
