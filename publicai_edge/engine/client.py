@@ -6,8 +6,8 @@ Invariants:
 - A worker that dies fails the answers it had begun. Those it had not begun, and those who wait, go on with its
   successor; a request that two workers died on is failed, so that it cannot bring down a third.
 - Nothing here waits for the worker without an end, and what a patron typed is let go once the worker has it in hand.
-- Every request has one end: answered, failed, cancelled or refused. ``metrics.requests`` counts them all, from when
-  they come.
+- Every request has one end: answered, failed, cancelled or refused, and is counted as that when it ends;
+  ``metrics.requests`` counts it from when it comes.
 """
 
 import asyncio
@@ -225,7 +225,7 @@ class WorkerEngine:
         del self._requests[request.ticket.number]
         seconds = time.monotonic() - request.sent_at if how == "answered" else None
         self._line.leave(request.ticket, seconds=seconds)
-        if how != "answered" and not request.gone:
+        if not request.gone:
             self._count(**{how: 1})
         if error:
             request.mail.put_nowait(error)

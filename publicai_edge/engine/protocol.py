@@ -124,6 +124,7 @@ class EngineMetrics:
     slots_busy: int = 0
     queued: int = 0
     requests: int = 0
+    answered: int = 0
     failed: int = 0
     cancelled: int = 0
     refused: int = 0

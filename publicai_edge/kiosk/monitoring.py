@@ -128,9 +128,7 @@ def exposition(kiosk: Kiosk) -> str:
 
 
 def _ends(counts: EngineMetrics) -> list[tuple[_Labels, float]]:
-    ends = {"failed": counts.failed, "cancelled": counts.cancelled, "refused": counts.refused}
-    answered = counts.requests - sum(ends.values())
-    return [((("outcome", name),), count) for name, count in {"answered": answered, **ends}.items()]
+    return [((("outcome", name),), getattr(counts, name)) for name in ("answered", "failed", "cancelled", "refused")]
 
 
 def _family(name: str, kind: str, meaning: str, samples: list[tuple[_Labels, float]]) -> list[str]:

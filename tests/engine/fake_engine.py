@@ -43,4 +43,5 @@ async def until(condition: Callable[[], object]) -> None:
 def adds_up(made: WorkerEngine, answered: int) -> bool:
     """Every request has exactly one end."""
     counts = made.metrics
-    return counts.requests == answered + counts.failed + counts.cancelled + counts.refused
+    ends = counts.answered + counts.failed + counts.cancelled + counts.refused
+    return counts.answered == answered and counts.requests == ends
