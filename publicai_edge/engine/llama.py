@@ -23,7 +23,7 @@ _LOG_LINES = 60
 _log_tail: deque[str] = deque(maxlen=_LOG_LINES)
 _log_callback: Any = None
 _LEVEL_WARN = 3
-_CELLS_STEP = 256  # llama.cpp makes room for so many tokens at once
+CELLS_STEP = 256  # llama.cpp makes room for so many tokens at once
 
 
 def library() -> Any:
@@ -195,7 +195,7 @@ class LlamaContext:
         self.model = model
         self._llama = llama = library()
         params = llama.llama_context_default_params()
-        n_ctx = -(-n_ctx // _CELLS_STEP) * _CELLS_STEP
+        n_ctx = -(-n_ctx // CELLS_STEP) * CELLS_STEP
         self._streams = n_seq if model.has_streams and n_seq <= state.MOST_STREAMS else 1
         self._n_seq = n_seq
         params.n_ctx = n_ctx * n_seq

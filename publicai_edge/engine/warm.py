@@ -7,20 +7,19 @@ version, model, KV type) is the running engine's and its tokens are exactly the 
 anew, silently.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from publicai_edge import child, digest
+from publicai_edge import child, digest, host
 from publicai_edge.engine.chat import ChatFormat
-from publicai_edge.engine.llama import LlamaContext, LlamaModel, build_id
+from publicai_edge.engine.llama import CELLS_STEP, LlamaContext, LlamaModel, build_id
 from publicai_edge.engine.prefixes import Prefixes
 from publicai_edge.errors import ContextOverflowError
 from publicai_edge.progress import Progress
 
 FILE_SUFFIX = ".state"
-_CELL_STEP = 256
 
 
 @dataclass(frozen=True)
@@ -46,16 +45,30 @@ def fingerprint(model_sha256: str, kv_type: str, engine: str | None = None) -> s
 
 def cells(context: int, slots: int) -> int:
     """Return the size of a cache in which each slot has room for a whole context, in tokens."""
-    return slots * (-(-context // _CELL_STEP) * _CELL_STEP)
+    return slots * (-(-context // CELLS_STEP) * CELLS_STEP)
 
 
 def build(
-    model: Path, prompts: Sequence[SharedPrompt], out: Path, *, context: int, progress: Progress
+    model: Path,
+    prompts: Sequence[SharedPrompt],
+    out: Path,
+    *,
+    context: int,
+    progress: Progress,
+    by: str = f"{__name__}:_build",
 ) -> dict[str, Any]:
     """Compute the states of ``prompts`` in a child process, one file each in ``out``.
 
+    Args:
+        model: the GGUF file, or the folder of an ONNX model.
+        prompts: the prompts.
+        out: the folder.
+        context: tokens that one conversation may have.
+        progress: where it is shown.
+        by: what the child runs, another engine's in place of llama.cpp's.
+
     Returns:
-        ``{"fingerprint": …, "tokens": {file name: count}, "peak_rss_bytes": …}``.
+        ``{"tokens": {file name: count}, "peak_rss_bytes": …}``.
 
     Raises:
         ModelError: the model cannot be loaded or has no usable chat template.
@@ -67,25 +80,38 @@ def build(
         "out": str(out),
         "context": context,
     }
-    result = child.run(f"{__name__}:_build", payload, what="prepare the warm start", progress=progress)
+    result = child.run(by, payload, what="prepare the warm start", progress=progress)
     return {**result.value, "peak_rss_bytes": result.peak_rss_bytes}
 
 
 def _build(payload: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    from publicai_edge.host import physical_cores
-
     model = LlamaModel(Path(payload["model"]))
+    threads = host.physical_cores()
+    return read_prompts(
+        payload, model, lambda tokens: LlamaContext(model, n_ctx=tokens, n_seq=1, threads=threads), progress
+    )
+
+
+def read_prompts(
+    payload: dict[str, Any], model: Any, context_for: Callable[[int], Any], progress: Progress
+) -> dict[str, Any]:
+    """Do what :func:`build` asks of its child, with any engine's model.
+
+    Args:
+        payload: what :func:`build` gave.
+        model: the model, as :class:`LlamaModel`.
+        context_for: makes a context of one sequence with room for so many tokens, as :class:`LlamaContext`.
+        progress: where it is shown.
+    """
     chat = ChatFormat(model)
     prompts = [SharedPrompt(**item) for item in payload["prompts"]]
     shared = [chat.shared_prefix(prompt.system) for prompt in prompts]
     for prompt, tokens in zip(prompts, shared, strict=True):
-        check_room(prompt, len(tokens), payload["context"])
+        _check_room(prompt, len(tokens), payload["context"])
     counts = {}
-    threads = physical_cores()
     with progress.task("Reading the service prompts", total=sum(map(len, shared)), unit="tokens") as task:
         for prompt, tokens in zip(prompts, shared, strict=True):
-            # A fresh context each: the file then depends on this prompt alone, byte for byte.
-            context = LlamaContext(model, n_ctx=len(tokens) + 1, n_seq=1, threads=threads)
+            context = context_for(len(tokens) + 1)  # a fresh one: the file then depends on this prompt alone
             prefixes = Prefixes(context, [tokens])
             while prefixes.missing:
                 prefixes.read_piece(0, sequence=0)
@@ -96,7 +122,7 @@ def _build(payload: dict[str, Any], progress: Progress) -> dict[str, Any]:
     return {"tokens": counts}
 
 
-def check_room(prompt: SharedPrompt, tokens: int, context: int) -> None:
+def _check_room(prompt: SharedPrompt, tokens: int, context: int) -> None:
     """Refuse a prompt that leaves no room for a question.
 
     Raises:

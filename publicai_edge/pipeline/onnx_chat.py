@@ -10,9 +10,9 @@ from typing import Any
 
 from publicai_edge.artifact import FileSet
 from publicai_edge.engine.onnx.folder import MODEL_FILE, SMALL_FILES
-from publicai_edge.engine.warm import SharedPrompt
 from publicai_edge.errors import RecipeError
 from publicai_edge.pipeline.options import Options
+from publicai_edge.pipeline.stages import shared_prompts, warm_inputs
 from publicai_edge.pipeline.steps import Runner, Step, StepResult
 from publicai_edge.quantize import KEEP
 from publicai_edge.recipe import Recipe, Service
@@ -136,11 +136,7 @@ def inspect(runner: Runner, files: FileSet) -> StepResult:
 
 def warm_services(runner: Runner, files: FileSet, services: tuple[Service, ...], context: int) -> StepResult:
     """Compute the state of every service's prompt in every language."""
-    prompts = [
-        SharedPrompt(service.id, language, text)
-        for service in services
-        for language, text in sorted(service.prompt.items())
-    ]
+    prompts = shared_prompts(services)
 
     def run(folder: Path) -> dict[str, Any]:
         from publicai_edge.engine.onnx import warm
@@ -150,9 +146,4 @@ def warm_services(runner: Runner, files: FileSet, services: tuple[Service, ...],
             found = warm.build(work / "model", prompts, folder, context=context, progress=runner.progress)
         return {"tokens": found["tokens"], "measured": {"peak_rss_bytes": found["peak_rss_bytes"]}}
 
-    inputs = {
-        "model": files.sha256,
-        "prompts": [[prompt.service, prompt.language, prompt.system] for prompt in prompts],
-        "context": context,
-    }
-    return runner.run(Step("warm", _RUNNING_CODE, _RUNNING, inputs, run))
+    return runner.run(Step("warm", _RUNNING_CODE, _RUNNING, warm_inputs(files.sha256, prompts, context), run))

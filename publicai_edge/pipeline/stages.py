@@ -207,11 +207,7 @@ def index_documents(
 
 def warm_services(runner: Runner, model: Blob, services: tuple[Service, ...], context: int) -> StepResult:
     """Compute the state of every service's prompt in every language."""
-    prompts = [
-        SharedPrompt(service.id, language, text)
-        for service in services
-        for language, text in sorted(service.prompt.items())
-    ]
+    prompts = shared_prompts(services)
 
     def run(folder: Path) -> dict[str, Any]:
         from publicai_edge.engine import warm
@@ -219,9 +215,19 @@ def warm_services(runner: Runner, model: Blob, services: tuple[Service, ...], co
         made = warm.build(runner.store.path(model), prompts, folder, context=context, progress=runner.progress)
         return {"tokens": made["tokens"], "measured": {"peak_rss_bytes": made["peak_rss_bytes"]}}
 
-    inputs = {
-        "model": model.sha256,
-        "prompts": [[prompt.service, prompt.language, prompt.system] for prompt in prompts],
-        "context": context,
-    }
-    return runner.run(Step("warm", _LLAMA_CODE, _LLAMA, inputs, run))
+    return runner.run(Step("warm", _LLAMA_CODE, _LLAMA, warm_inputs(model.sha256, prompts, context), run))
+
+
+def shared_prompts(services: tuple[Service, ...]) -> list[SharedPrompt]:
+    """Return every service's prompt in every language, without a state yet."""
+    return [
+        SharedPrompt(service.id, language, text)
+        for service in services
+        for language, text in sorted(service.prompt.items())
+    ]
+
+
+def warm_inputs(model_sha256: str, prompts: list[SharedPrompt], context: int) -> dict[str, Any]:
+    """Return what the states of prompts depend on, besides the engine."""
+    texts = [[prompt.service, prompt.language, prompt.system] for prompt in prompts]
+    return {"model": model_sha256, "prompts": texts, "context": context}
