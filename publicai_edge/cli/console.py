@@ -4,6 +4,7 @@ Invariants: data goes to stdout and nothing else does; talk goes to stderr; noth
 """
 
 import json
+import logging
 import sys
 import time
 import unicodedata
@@ -55,6 +56,14 @@ class Console:
     def warn(self, message: str) -> None:
         """Tell the person that something is wrong but the work goes on."""
         self._line(f"Warning: {message}", style="yellow")
+
+    def show_log(self, name: str) -> None:
+        """Show what a logger says from now on."""
+        handler = _LogHandler(self)
+        log = logging.getLogger(name)
+        log.addHandler(handler)
+        log.setLevel(logging.WARNING if self._quiet else logging.INFO)
+        log.propagate = False
 
     def error(self, message: str, hint: str | None) -> None:
         """Tell the person what went wrong and what to do next."""
@@ -128,6 +137,18 @@ def amount(done: int, total: int | None, unit: Unit) -> str:
         return f"{part} of {total / 1e6:,.1f} MB" if total else f"{part} MB"
     name = "" if unit == "items" else f" {unit}"
     return f"{done:,} of {total:,}{name}" if total else f"{done:,}{name}"
+
+
+class _LogHandler(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.WARNING:
+            self._console.warn(record.getMessage())
+        else:
+            self._console.say(record.getMessage())
 
 
 class _BarTask(Task):

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from publicai_edge.cli.console import Console
-from publicai_edge.errors import PublicAIError
+from publicai_edge.errors import HostError, PublicAIError
 
 INTERRUPTED = 130
 BUG = 70
@@ -33,6 +33,11 @@ class Group(TyperGroup):
         except KeyboardInterrupt:
             Console().error("Interrupted.", "Run the same command again; what is done is kept.")
             raise typer.Exit(INTERRUPTED) from None
+        except MemoryError:
+            Console().error(
+                "There is not enough memory for this.", "Close other programs, or raise the limit set for this one."
+            )
+            raise typer.Exit(HostError.exit_code) from None
         except BrokenPipeError:
             # The reader of our output went away, as `| head` does: that is not an error of ours.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from publicai_edge import host
 from publicai_edge.cli.console import Console
-from publicai_edge.errors import RecipeError
+from publicai_edge.errors import HostError, RecipeError
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -22,9 +23,27 @@ Cache = Annotated[
         show_default=False,
     ),
 ]
+
+
+def _check_threads(threads: int | None) -> int | None:
+    """Refuse more threads than there are processors: they would wait for each other at every step."""
+    if threads is not None and threads > (most := host.usable_cores()):
+        raise HostError(
+            f"--threads {threads} is more than this machine can run at once.",
+            hint=f"Give at most {most}, or leave it out: the engine then takes what is free.",
+        )
+    return threads
+
+
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, help="Threads for the model (default: physical cores).", show_default=False),
+    typer.Option(
+        "--threads",
+        min=1,
+        callback=_check_threads,
+        help="Threads for the model (default: physical cores).",
+        show_default=False,
+    ),
 ]
 RecipePath = Annotated[Path, typer.Argument(help="The recipe, a .toml file.", show_default=False)]
 BundlePath = Annotated[Path, typer.Argument(help="The bundle's folder.", show_default=False)]

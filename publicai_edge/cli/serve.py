@@ -43,6 +43,7 @@ def serve(
     from publicai_edge.kiosk.server import serve as run
 
     console = options.console(as_json=json_, debug=debug)
+    console.show_log("publicai_edge.kiosk")
     if host in {"0.0.0.0", "::"} and not name:  # noqa: S104 - compared, not bound
         raise HostError(
             f"--host {host} listens on every address, but the kiosk answers only to names it knows, and it knows none.",

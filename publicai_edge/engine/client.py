@@ -242,37 +242,39 @@ class WorkerEngine:
 
     async def _supervise(self) -> None:
         """Keep one worker alive; give up only when the model itself cannot be loaded."""
-        crashes = 0
         while True:
             # A worker that dies before it is ready is started again without the stored states: if one of them is what
             # kills it, the kiosk starts slower instead of never.
-            reached_ready = await self._run_once(self._config if crashes == 0 else self._config.without_states())
+            await self._run_once(self._config.without_states() if self._failed_starts else self._config)
             if self._failure:
                 await self._announce("failed", self._failure.message)
                 self._fail_all(self._failure)
                 return
-            crashes = 0 if reached_ready else crashes + 1
-            self._failed_starts = crashes
-            if crashes >= _STARTS_TO_WAIT_FOR:
+            if self._failed_starts >= _STARTS_TO_WAIT_FOR:
                 self._fail_all(self._not_starting())
-            await asyncio.sleep(_RESTART_DELAYS[min(crashes, len(_RESTART_DELAYS) - 1)])
+            await asyncio.sleep(self._restart_delay)
             self._count(restarts=1)
 
-    async def _run_once(self, config: EngineConfig) -> bool:
-        """Run one worker to its end; say whether it ever was ready."""
+    @property
+    def _restart_delay(self) -> float:
+        return _RESTART_DELAYS[min(self._failed_starts, len(_RESTART_DELAYS) - 1)]
+
+    async def _run_once(self, config: EngineConfig) -> None:
+        """Run one worker to its end."""
         try:
             link = self._link = await Link.open(self._command)
-        except OSError:
-            await self._announce("restarting", "The engine could not be started and is tried again.")
-            return False
+        except OSError as error:
+            self._failed_starts += 1
+            await self._announce_restart(f"could not be started ({error.strerror})")
+            return
         watch: asyncio.Task[None] | None = None
-        reached_ready = False
+        became_ready = False
         try:
             link.send({"op": "load", "config": config.to_json()})
             async for message in link.messages():
                 self._heard += 1
                 if message["event"] == "ready":
-                    reached_ready = True
+                    became_ready = True
                     facts = message.get("facts") or {}
                     await self._become_ready(link, facts)
                     if facts.get("ping"):
@@ -288,10 +290,10 @@ class WorkerEngine:
             if watch:
                 watch.cancel()
             await link.stop()
+            self._failed_starts += not became_ready
             if self._supervisor and not self._failure:  # it is neither closed nor given up
-                await self._announce("restarting", "The engine stopped and is being restarted.")
+                await self._announce_restart(link.ending)
             self._worker_left(hung=link.hung)
-        return reached_ready
 
     async def _become_ready(self, link: Link, facts: dict[str, Any]) -> None:
         self._failed_starts = 0
@@ -359,6 +361,9 @@ class WorkerEngine:
             f"The engine was started {self._failed_starts} times and ended before its model was loaded.",
             hint="Too little memory is the usual cause: run `publicai-edge doctor` on the kiosk.",
         )
+
+    async def _announce_restart(self, why: str) -> None:
+        await self._announce("restarting", f"The engine {why}. It is started again in {self._restart_delay:g} s.")
 
     async def _announce(self, state: State, detail: str | None = None, facts: dict[str, Any] | None = None) -> None:
         self._status = EngineStatus(state, detail, facts or {})

@@ -6,11 +6,13 @@ hold); whatever happens, :meth:`Link.stop` leaves no process behind. What passes
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 _LINE_LIMIT = 1 << 20
 _CLOSE_SECONDS = 2.0
+_SIGKILL = 9  # Windows, where no process ends so, has no name for it
 
 
 class BrokenLinkError(Exception):
@@ -70,6 +72,20 @@ class Link:
             if not isinstance(message, dict) or not isinstance(message.get("event"), str):
                 raise BrokenLinkError
             yield message
+
+    @property
+    def ending(self) -> str:
+        """How the worker ended, to be read after "The engine"; of use after :meth:`stop`."""
+        code = self._process.returncode
+        if self.hung:
+            return "was silent for too long, and was ended"
+        if code is None or code == 0:
+            return "ended"
+        if code == -signal.SIGABRT:
+            return "ended itself (signal 6), as it does where something is broken"
+        if code == -_SIGKILL:
+            return "was ended (signal 9), as the system does when memory runs out"
+        return f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
 
     def kill(self) -> None:
         """End the worker at once."""

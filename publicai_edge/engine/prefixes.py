@@ -47,24 +47,29 @@ class Prefixes:
         self._states: list[Any] = [None] * len(tokens)
         self._lying: dict[int, int] = {}  # sequence: shared prompt; the one used last comes last
         self._reading: _Reading | None = None
-        self.loaded = 0
-        self.rebuilt = 0
 
     # What is there.
 
-    def load(self, index: int, path: Path, sha256: str | None) -> bool:
-        """Take a state from its file if it is whole and exactly this prompt's."""
-        expected = self._tokens[index]
+    def load(self, index: int, path: Path, sha256: str | None) -> str | None:
+        """Take a state from its file if it is whole and exactly this prompt's.
+
+        Returns:
+            None; or why the file is of no use, to be read after its name.
+        """
         try:
-            whole = path.is_file() and digest.of_file(path) == sha256
-        except OSError:
-            whole = False
-        found = self._context.open_state(path, len(expected)) if whole else None
-        if found is None or tuple(found[0]) != expected:
-            return False
+            whole = digest.of_file(path) == sha256
+        except OSError as error:
+            return f"cannot be read ({error.strerror})"
+        if not whole:
+            return "is not the file that the bundle lists"
+        expected = self._tokens[index]
+        found = self._context.open_state(path, len(expected))
+        if found is None:
+            return "is not a state of this model"
+        if tuple(found[0]) != expected:
+            return "is of another prompt"
         self._states[index] = found[1]
-        self.loaded += 1
-        return True
+        return None
 
     def is_ready(self, index: int) -> bool:
         """Whether a prompt's state is there."""
@@ -166,7 +171,6 @@ class Prefixes:
         if self.is_ready(index):
             self._reading = None
             self._lying[now.sequence] = index
-            self.rebuilt += 1
 
     def _empty(self, sequence: int) -> None:
         self._context.clear(sequence)

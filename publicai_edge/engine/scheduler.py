@@ -29,6 +29,7 @@ from publicai_edge.engine.threads import Threads
 from publicai_edge.errors import ContextOverflowError, PublicAIError
 
 _STEP_SECONDS = 0.15
+_LONE_STEP_SECONDS = 0.5  # while nobody is writing; who goes away in the middle of a long prompt frees the slot then
 _LEAST_PIECE = 16
 _TELLING_PIECE = 64  # tokens of prompt in a step whose time tells how fast prompts are read
 WORTH_SHARING = 24  # tokens; fewer are read again sooner than they are looked for
@@ -266,8 +267,8 @@ class Scheduler:
         begun = sum(len(tokens) for _, tokens, _ in parts)
         reading = sum(slot.reading for slot in self._active)
         room = self.context.batch.capacity - begun
-        if writing:
-            room = min(room, self._room_beside(reading, len(writing)))
+        beside = self._room_beside(reading, len(writing)) if writing else self._rate_times(_LONE_STEP_SECONDS)
+        room = min(room, beside)
         for slot in self._active:
             if room < 1 or not slot.reading or (slot.filled == 0 and not self._lend(slot)):
                 continue
@@ -300,7 +301,9 @@ class Scheduler:
         The more wait for their first word for each one who would wait for the next, the more: what is read in large
         pieces is read sooner.
         """
-        seconds = _STEP_SECONDS * max(1.0, reading / max(1, writing))
+        return self._rate_times(_STEP_SECONDS * max(1.0, reading / writing))
+
+    def _rate_times(self, seconds: float) -> int:
         return max(_LEAST_PIECE, int(self._reading.rate * seconds))
 
     def _draft_length(self, writing: Sequence[Slot]) -> int:

@@ -4,7 +4,7 @@ At build time :func:`build` writes one file for each service and language. On th
 :class:`publicai_edge.engine.prefixes.Prefixes` lends them in milliseconds where prefill would take seconds. A file is
 used only when its digest is the bundle's (llama.cpp may abort the process on a damaged one), its fingerprint (engine
 version, model, KV type) is the running engine's and its tokens are exactly the prompt's; anything else is computed
-anew, silently.
+anew, and the engine's facts say why.
 """
 
 from collections.abc import Callable, Sequence

@@ -161,23 +161,33 @@ class Worker:
             make_chooser=backend.chooser,
         )
         self._warm_up(bare=len(tokens) > len(prompts))
-        trusted = config["fingerprint"] == warm.fingerprint(
-            config["model_sha256"], config["kv_type"], backend.build_id()
-        )
-        for index, prompt in enumerate(prompts):
-            if trusted and prompt.file:
-                self._prefixes.load(index, Path(prompt.file), prompt.sha256)
+        made_here = warm.fingerprint(config["model_sha256"], config["kv_type"], backend.build_id())
+        rebuilt = self._load_states(prompts, trusted=config["fingerprint"] == made_here)
         self._prefixes.lay(range(slots))
         self._facts = {
             "engine": backend.build_id(),
             "load_seconds": round(time.perf_counter() - started, 3),
-            "warm_loaded": self._prefixes.loaded,
-            "warm_missing": len(prompts) - self._prefixes.loaded,
+            "states_reused": len(prompts) - len(rebuilt),
+            "states_rebuilt": rebuilt,
             **plan.facts(),
             "threads": most,
             "gpu_layers": gpu_layers,
             "ping": True,
         }
+
+    def _load_states(self, prompts: Sequence[SharedPrompt], *, trusted: bool) -> dict[str, str]:
+        """Take the stored states that are of use; return why the others are not, by the names of their files."""
+        unused = {}
+        for index, prompt in enumerate(prompts):
+            if prompt.file is None:
+                why: str | None = "is not used"
+            elif not trusted:
+                why = "was made by another engine, or for another model"
+            else:
+                why = self._prefixes.load(index, Path(prompt.file), prompt.sha256)
+            if why:
+                unused[prompt.file_name] = why
+        return unused
 
     def _warm_up(self, bare: bool) -> None:
         """Answer something that nobody asked, so that the first patron does not wait for pages, kernels and libraries.

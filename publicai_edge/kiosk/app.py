@@ -21,6 +21,7 @@ from publicai_edge.kiosk.library import Documents, Library
 from publicai_edge.kiosk.monitoring import monitoring_routes
 from publicai_edge.kiosk.openai_api import openai_routes
 from publicai_edge.kiosk.openai_errors import invalid_parameter, openai_error
+from publicai_edge.kiosk.openai_form import expected
 from publicai_edge.kiosk.page_routes import page_routes
 from publicai_edge.kiosk.replies import error_reply, unavailable
 from publicai_edge.kiosk.sessions import Sessions
@@ -117,7 +118,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     known = names[0] if names and isinstance(names[0], str) and first["type"] != "extra_forbidden" else None
     problem = _problem(str(first["type"]))
     if request.url.path.startswith("/v1/"):
-        return invalid_parameter(known, problem)
+        wanted = expected(known) if known else None
+        return invalid_parameter(known, f"expected {wanted}" if wanted else problem)
     where = f"Field {known!r}" if known else "The request"
     return error_reply(400, "invalid", f"{where}: {problem}.")
 

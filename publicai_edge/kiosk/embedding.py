@@ -84,6 +84,7 @@ class Embeddings:
             raise ContextOverflowError(
                 f"A text has {max(lengths)} tokens; the embedding model reads {most}.",
                 hint="Cut the text into passages.",
+                prompt_tokens=max(lengths),
                 context=most,
             )
         rows = []

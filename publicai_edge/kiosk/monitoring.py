@@ -84,7 +84,7 @@ def monitoring_routes(kiosk: Kiosk) -> APIRouter:
     """Return the two routes."""
     router = APIRouter()
 
-    @router.get("/health", response_class=Response)
+    @router.api_route("/health", methods=["GET", "HEAD"], response_class=Response)
     async def health() -> Response:
         """Return the engine's state: 200 when it answers, 503 while it does not."""
         status = kiosk.engine.status
@@ -117,6 +117,13 @@ def exposition(kiosk: Kiosk) -> str:
     lines += _family("publicai_edge_requests_total", "counter", "Requests, by how they ended.", _ends(counts))
     for family in _ENGINE:
         lines += _family(family.name, family.kind, family.meaning, [((), family.value(counts))])
+    if status.state == "ready":
+        stored: list[tuple[_Labels, float]] = [
+            ((("use", "reused"),), status.facts.get("states_reused", 0)),
+            ((("use", "rebuilt"),), len(status.facts.get("states_rebuilt", ()))),
+        ]
+        meaning = "Service prompts by what became of their stored states when the engine was started."
+        lines += _family("publicai_edge_stored_states", "gauge", meaning, stored)
     memory: list[tuple[_Labels, float]] = [
         ((("process", name),), used)
         for name, pid in (("web", os.getpid()), ("worker", status.facts.get("pid")))

@@ -45,16 +45,18 @@ def failed(error: PublicAIError, asked: str = "messages") -> JSONResponse:
     """Return 400 or 503 for an error of an engine.
 
     Args:
-        error: what it raised; a fact ``parameter`` names the parameter that it cannot use.
+        error: what it raised; a fact ``parameter`` names the parameter that it cannot use, ``problem`` says why.
         asked: the parameter that holds the text.
     """
     if isinstance(error, ContextOverflowError):
-        message = "The request and the answer do not fit the model's context."
+        had, most = error.facts.get("prompt_tokens"), error.facts.get("context")
+        numbers = f" It has {had} tokens, and the model reads {most}." if had and most else ""
+        message = f"Parameter {asked!r} is too long for the model.{numbers}"
         return openai_error(400, message, code="context_length_exceeded", param=asked)
     if isinstance(error, OverloadedError):
         message = "Too many requests are waiting; try again later."
         return openai_error(503, message, kind="server_error", code="overloaded", retry=retry_after(error))
     if parameter := error.facts.get("parameter"):
-        return invalid_parameter(str(parameter), "the engine cannot use it")
+        return invalid_parameter(str(parameter), str(error.facts.get("problem", "the engine cannot use it")))
     message = "The model cannot answer now."
     return openai_error(503, message, kind="server_error", code="engine_failed", retry=retry_after(error))

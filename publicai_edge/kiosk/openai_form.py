@@ -23,6 +23,7 @@ _IGNORED = frozenset(
         "store",
     }
 )
+_IGNORED_IN_MESSAGES = frozenset({"annotations", "name", "refusal"})  # what an answer had comes back with it
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
     "best_of": (1,),
@@ -36,6 +37,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "functions": ([],),
     "function_call": ("none", "auto"),
     "modalities": (["text"],),
+    "tool_calls": ([],),
 }
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -47,9 +49,13 @@ _MOST_SEEDS = 2**32 - 1  # llama.cpp keeps the highest one for "draw one"
 _ANY_OBJECT = '{"type": "object"}'
 _COMPLETION_TOKENS = 16  # OpenAI's own default where the prompt is plain text
 
-_Name = Annotated[str, Field(max_length=200)]
-_Tokens = Annotated[int, Field(ge=1, le=1 << 20)]
-_Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
+_Name = Annotated[str, Field(max_length=200, description="a name that GET /v1/models lists")]
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Text = Annotated[str, Field(min_length=1)]
+_Stop = Annotated[str, Field(min_length=1, max_length=200)]
+_TOKENS = Field(ge=1, le=1 << 20, description="a whole number from 1 on")
+_PENALTY = Field(ge=-2, le=2, description="a number from -2 to 2")
+_PERSON = Field(max_length=512, description="a text of at most 512 characters")
 
 
 class RefusedParameterError(Exception):
@@ -73,6 +79,8 @@ class TextPart(_Form):
 
 class FormMessage(_Form):
     """One turn."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[TextPart]
@@ -120,8 +128,8 @@ class Form(_Form):
     model_config = ConfigDict(frozen=True, strict=True, extra="allow")
 
     model: _Name
-    user: Annotated[str, Field(max_length=512)] | None = None
-    safety_identifier: Annotated[str, Field(max_length=512)] | None = None
+    user: Annotated[str | None, _PERSON] = None
+    safety_identifier: Annotated[str | None, _PERSON] = None
 
     @property
     def caller(self) -> str | None:
@@ -132,21 +140,20 @@ class Form(_Form):
 class WritingForm(Form):
     """What every body has that asks the language model to write."""
 
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    max_tokens: _Tokens | None = None
-    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
-    min_p: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | None = None
-    presence_penalty: _Penalty | None = None
-    frequency_penalty: _Penalty | None = None
-    repeat_penalty: Annotated[float, Field(ge=0.5, le=2, allow_inf_nan=False)] | None = None
-    seed: Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)] | None = None
-    stop: (
-        Annotated[str, Field(max_length=200)]
-        | Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=4)]
-        | None
-    ) = None
+    stream: Annotated[bool | None, Field(description="true or false")] = None
+    stream_options: Annotated[StreamOptions | None, Field(description='{"include_usage": true or false}')] = None
+    max_tokens: Annotated[int | None, _TOKENS] = None
+    temperature: Annotated[_Number | None, Field(ge=0, le=2, description="a number from 0 to 2")] = None
+    top_p: Annotated[_Number | None, Field(gt=0, le=1, description="a number above 0, at most 1")] = None
+    min_p: Annotated[_Number | None, Field(ge=0, lt=1, description="a number from 0 to below 1")] = None
+    presence_penalty: Annotated[_Number | None, _PENALTY] = None
+    frequency_penalty: Annotated[_Number | None, _PENALTY] = None
+    repeat_penalty: Annotated[_Number | None, Field(ge=0.5, le=2, description="a number from 0.5 to 2")] = None
+    seed: Annotated[int | None, Field(ge=-(1 << 63), lt=1 << 63, description="a whole number of 64 bits")] = None
+    stop: Annotated[
+        _Stop | Annotated[list[_Stop], Field(max_length=4)] | None,
+        Field(description="a text of 1 to 200 characters, or a list of at most 4 of them"),
+    ] = None
 
     @property
     def wants_usage(self) -> bool:
@@ -165,7 +172,7 @@ class WritingForm(Form):
             presence_penalty=_or(self.presence_penalty, 0.0),
             frequency_penalty=_or(self.frequency_penalty, 0.0),
             seed=None if self.seed is None else self.seed % _MOST_SEEDS,
-            stop=tuple(text for text in stop if text),
+            stop=tuple(stop),
             json_schema=json_schema,
         )
 
@@ -173,9 +180,19 @@ class WritingForm(Form):
 class ChatForm(WritingForm):
     """The body of ``POST /v1/chat/completions``."""
 
-    messages: Annotated[list[FormMessage], Field(min_length=1, max_length=256)]
-    max_completion_tokens: _Tokens | None = None
-    response_format: Annotated[AnyText | AnyObject | SchemaObject, Field(discriminator="type")] | None = None
+    messages: Annotated[
+        list[FormMessage],
+        Field(
+            min_length=1,
+            max_length=256,
+            description="1 to 256 objects with a role (system, developer, user or assistant) and text as content",
+        ),
+    ]
+    max_completion_tokens: Annotated[int | None, _TOKENS] = None
+    response_format: Annotated[
+        Annotated[AnyText | AnyObject | SchemaObject, Field(discriminator="type")] | None,
+        Field(description='{"type": "text"}, {"type": "json_object"} or {"type": "json_schema", "json_schema": {…}}'),
+    ] = None
 
     def to_request(self, default_tokens: int, client: str) -> ChatRequest:
         """Return the request as the engine takes it.
@@ -199,10 +216,10 @@ class ChatForm(WritingForm):
 class CompletionForm(WritingForm):
     """The body of ``POST /v1/completions``: text to go on from, alone or in a list of one."""
 
-    prompt: (
-        Annotated[str, Field(min_length=1)]
-        | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=1)]
-    )
+    prompt: Annotated[
+        _Text | Annotated[list[_Text], Field(min_length=1, max_length=1)],
+        Field(description="a text that is not empty, or a list of one"),
+    ]
 
     def to_request(self, client: str) -> ChatRequest:
         """Return the request as the engine takes it."""
@@ -215,12 +232,12 @@ class CompletionForm(WritingForm):
 class EmbeddingForm(Form):
     """The body of ``POST /v1/embeddings``; ``input_type`` is for models that read questions another way than texts."""
 
-    input: (
-        Annotated[str, Field(min_length=1)]
-        | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=128)]
-    )
-    encoding_format: Literal["float", "base64"] | None = None
-    input_type: Literal["query", "passage"] | None = None
+    input: Annotated[
+        _Text | Annotated[list[_Text], Field(min_length=1, max_length=128)],
+        Field(description="a text that is not empty, or a list of 1 to 128 of them"),
+    ]
+    encoding_format: Annotated[Literal["float", "base64"] | None, Field(description='"float" or "base64"')] = None
+    input_type: Annotated[Literal["query", "passage"] | None, Field(description='"query" or "passage"')] = None
 
     @property
     def texts(self) -> list[str]:
@@ -235,14 +252,25 @@ def refuse_unsupported(form: Form) -> None:
         RefusedParameterError: the first such parameter.
     """
     for name, value in (form.model_extra or {}).items():
-        if value is None or name in _IGNORED:
-            continue
-        if not any(_asks_nothing(value, neutral) for neutral in _NEUTRAL.get(name, ())):
+        if name not in _IGNORED and not _asks_nothing(name, value):
             raise RefusedParameterError(name)
+    for message in form.messages if isinstance(form, ChatForm) else ():
+        for name, value in (message.model_extra or {}).items():
+            if name not in _IGNORED_IN_MESSAGES and not _asks_nothing(name, value):
+                raise RefusedParameterError(name)
 
 
-def _asks_nothing(value: Any, neutral: Any) -> bool:
-    return bool(value == neutral) and isinstance(value, bool) == isinstance(neutral, bool)
+def _asks_nothing(name: str, value: Any) -> bool:
+    def is_it(neutral: Any) -> bool:
+        return bool(value == neutral) and isinstance(value, bool) == isinstance(neutral, bool)
+
+    return value is None or any(map(is_it, _NEUTRAL.get(name, ())))
+
+
+def expected(name: str) -> str | None:
+    """Return what a parameter's value may be, to be read after "expected"."""
+    forms: tuple[type[Form], ...] = (ChatForm, CompletionForm, EmbeddingForm)
+    return next((form.model_fields[name].description for form in forms if name in form.model_fields), None)
 
 
 def _or(value: float | None, default: float) -> float:

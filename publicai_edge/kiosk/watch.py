@@ -1,10 +1,12 @@
-"""Tells the operator's terminal what the page tells the patrons: that the model or the documents are not well.
+"""Tells the operator's log how the kiosk is: that the model is ready and with what, and what keeps it from answering.
 
 Invariant: nothing a patron typed is in it; the sentences come from loading, not from answering.
 """
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from publicai_edge.kiosk.state import Kiosk
 
@@ -13,13 +15,19 @@ _LOOK_SECONDS = 0.25
 
 
 async def watch(kiosk: Kiosk) -> None:
-    """Log each trouble once when it comes up, until cancelled."""
+    """Log each trouble once when it comes up, and each start of the engine, until cancelled."""
     told: frozenset[str] = frozenset()
+    worker = None
     while True:
+        status = kiosk.engine.status
         found = troubles(kiosk)
         for sentence in sorted(found - told):
-            _LOG.warning("Warning: %s", sentence)
+            _LOG.warning("%s", sentence)
         told = found
+        if status.state == "ready" and status.facts.get("pid") != worker:
+            for sentence in readiness(status.facts, again=worker is not None):
+                _LOG.info("%s", sentence)
+            worker = status.facts.get("pid")
         await asyncio.sleep(_LOOK_SECONDS)
 
 
@@ -30,7 +38,33 @@ def troubles(kiosk: Kiosk) -> frozenset[str]:
     if engine.state == "failed":
         found.add(f"The model cannot be used, so questions get passages and no answer. {engine.detail or ''}".strip())
     elif engine.state == "restarting":
-        found.add("The engine stopped and is being restarted; searching goes on.")
+        found.add(f"{engine.detail or 'The engine stopped.'} Meanwhile questions wait, and searching goes on.")
     if kiosk.library and kiosk.library.failure:
         found.add(f"The documents cannot be searched. {kiosk.library.failure}")
     return frozenset(found)
+
+
+def readiness(facts: Mapping[str, Any], *, again: bool) -> list[str]:
+    """Return sentences about an engine that has become ready.
+
+    Args:
+        facts: what its worker tells.
+        again: whether there was a worker before it.
+    """
+    slots, threads = facts.get("slots", 1), facts.get("threads", 1)
+    patrons = f"{slots} patrons at a time" if slots > 1 else "one patron at a time"
+    at_most = f"{threads} threads" if threads > 1 else "one thread"
+    said = [
+        f"The model is ready{' again' if again else ''} after {facts.get('load_seconds', 0):.1f} s: "
+        f"{patrons}, {at_most} at most."
+    ]
+    if note := facts.get("slots_note"):
+        said.append(f"Memory allows {note}")
+    rebuilt: Mapping[str, str] = facts.get("states_rebuilt") or {}
+    reused = facts.get("states_reused", 0)
+    if reused or rebuilt:
+        said.append(f"Service prompts: {reused} stored states reused, {len(rebuilt)} rebuilt.")
+    said += [
+        f"  {name} {why}, so the prompt is read again; the first answers wait for it." for name, why in rebuilt.items()
+    ]
+    return said

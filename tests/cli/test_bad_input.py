@@ -24,6 +24,11 @@ def is_told(done: Done, code: int, *words: str) -> None:
     assert done.stdout == ""
 
 
+def test_more_threads_than_the_machine_has_are_refused(run: Run, demo: Built) -> None:
+    done = run("serve", str(demo.folder), "--threads", "1000")
+    is_told(done, 6, "--threads 1000 is more than this machine can run at once", "Give at most")
+
+
 def written(folder: Path) -> list[str]:
     """Return what a run left in a folder. What was resolved is pinned beside the recipe even where the build fails."""
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))

@@ -28,6 +28,10 @@ def test_crash_fails_the_answers_in_flight_and_those_who_wait_go_on(tmp_path: Pa
             with pytest.raises(EngineError, match="stopped while it was answering") as caught:
                 await task
             assert caught.value.hint == "Ask again in a moment."
+        assert made.status.state == "restarting"
+        assert made.status.detail
+        assert "signal 9" in made.status.detail
+        assert made.status.detail.endswith("started again in 0.1 s.")
         assert [text(await task) for task in waiting] == ["n0.1 ", "n1.1 ", "n2.1 "]
         assert made.metrics.restarts == 1
         assert made.metrics.failed == 2

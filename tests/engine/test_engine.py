@@ -44,7 +44,7 @@ def test_answer_is_the_same_warm_and_cold_and_the_prompt_is_not_read_twice(model
     def ask(name: str, settings: EngineConfig) -> None:
         async def body(engine: WorkerEngine) -> None:
             status = await engine.ready()
-            assert status.facts["warm_loaded"] == (1 if name == "warm" else 0)
+            assert status.facts["states_reused"] == (1 if name == "warm" else 0)
             text, started, _ = await answer(engine, request("When is the library open?"))
             answers[name] = (text, started.reused_tokens, started.prompt_tokens)
 
@@ -57,28 +57,40 @@ def test_answer_is_the_same_warm_and_cold_and_the_prompt_is_not_read_twice(model
     assert answers["warm"][2] - answers["warm"][1] < 20
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped bit", "other tokens", "foreign engine", "kills the worker"])
+WHY_REBUILT = {
+    "truncated": "is not the file that the bundle lists",
+    "flipped bit": "is not the file that the bundle lists",
+    "gone": "cannot be read (No such file or directory)",
+    "other tokens": "is of another prompt",
+    "foreign engine": "was made by another engine, or for another model",
+    "truncated, its digest listed": "is not a state of this model",
+}
+
+
+@pytest.mark.parametrize("damage", WHY_REBUILT)
 def test_state_that_cannot_be_trusted_is_rebuilt(model: Path, state: Path, tmp_path: Path, damage: str) -> None:
     data = bytearray(state.read_bytes())
     settings = config(model, state)
     place = tmp_path / "ask.en.state"
     match damage:
-        case "truncated" | "kills the worker":
+        case "truncated" | "truncated, its digest listed":
             data = data[: len(data) // 2]
         case "flipped bit":
             data[-1000] ^= 1
         case "other tokens":
-            data[16] ^= 1  # in the list of tokens that the state stands for
+            data[64] ^= 1  # in the list of tokens that the state stands for
         case "foreign engine":
             settings = replace(settings, fingerprint="0" * 64)
     place.write_bytes(data)
-    # With its true digest, the file is whole as far as the worker can see: llama.cpp itself must stumble over it.
     sha256 = settings.prompts[0].sha256 if damage in {"truncated", "flipped bit"} else digest.of_file(place)
+    if damage == "gone":
+        place.unlink()
     settings = replace(settings, prompts=(replace(settings.prompts[0], file=str(place), sha256=sha256),))
 
     async def body(engine: WorkerEngine) -> None:
         status = await engine.ready()
-        assert status.facts["warm_loaded"] == 0
+        assert status.facts["states_reused"] == 0
+        assert status.facts["states_rebuilt"] == {"ask.en.state": WHY_REBUILT[damage]}
         for _ in range(100):  # rebuilt while idle
             text, started, _ = await answer(engine, request("When is the library open?", max_tokens=4))
             assert text

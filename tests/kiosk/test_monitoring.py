@@ -50,6 +50,7 @@ def test_health_is_200_when_the_model_answers_and_503_while_it_does_not(kiosk: R
         assert (answer.status_code, answer.json()) == (503, {"status": "unavailable", "engine": state})
         assert int(answer.headers["retry-after"]) > 0
     kiosk.engine.state = "ready"
+    assert client.head("/health").status_code == 200
 
 
 def test_health_tells_when_memory_allows_fewer_slots_than_were_asked_for(kiosk: Running) -> None:
@@ -58,7 +59,8 @@ def test_health_tells_when_memory_allows_fewer_slots_than_were_asked_for(kiosk: 
 
 
 def test_metrics_are_read_by_prometheus_own_parser(kiosk: Running) -> None:
-    kiosk.engine.metrics, kiosk.engine.facts = COUNTS, {"pid": os.getpid()}
+    kiosk.engine.metrics = COUNTS
+    kiosk.engine.facts = {"pid": os.getpid(), "states_reused": 4, "states_rebuilt": {"ask.en.state": "is gone"}}
     answer = kiosk.client().get("/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert "access-control-allow-origin" not in answer.headers
@@ -78,6 +80,8 @@ def test_metrics_are_read_by_prometheus_own_parser(kiosk: Running) -> None:
         ("publicai_edge_prefill_seconds_total", ""): 2.25,
         ("publicai_edge_decode_seconds_total", ""): 1e-7,
         ("publicai_edge_worker_restarts_total", ""): 5,
+        ("publicai_edge_stored_states", "reused"): 4,
+        ("publicai_edge_stored_states", "rebuilt"): 1,
         ("publicai_edge_engine_state", "ready"): 1,
         ("publicai_edge_engine_state", "loading"): 0,
     }

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from publicai_edge.errors import ContextOverflowError, EngineError, OverloadedError
+from publicai_edge.kiosk.openai_form import ChatForm, CompletionForm, EmbeddingForm, expected
 from tests.kiosk.conftest import Running
 from tests.kiosk.fakes import ANSWER
 
@@ -94,7 +95,10 @@ def test_a_stream_without_usage_has_no_usage_chunk(client: openai.OpenAI) -> Non
         ({"temperature": 9}, "temperature"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"stop": ["a"] * 5}, "stop"),
+        ({"stop": [""]}, "stop"),
         ({"messages": []}, "messages"),
+        ({"messages": [{"role": "user", "content": "x", "weight": 1}]}, "weight"),
+        ({"messages": [{"role": "assistant", "content": "x", "tool_calls": [{"id": "1"}]}]}, "tool_calls"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]}, "messages"),
     ],
@@ -104,6 +108,38 @@ def test_what_is_not_supported_is_refused_by_name(client: openai.OpenAI, extra: 
         client.chat.completions.create(model=MODEL, messages=TURNS, extra_body=extra)
     assert caught.value.type == "invalid_request_error"
     assert caught.value.param == name
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ({"temperature": 9}, "expected a number from 0 to 2"),
+        ({"top_p": "x"}, "expected a number above 0, at most 1"),
+        ({"max_tokens": 0}, "expected a whole number from 1 on"),
+        ({"stop": 7}, "expected a text of 1 to 200 characters, or a list of at most 4 of them"),
+        (
+            {"messages": [{"role": "tool", "content": "x"}]},
+            "(system, developer, user or assistant) and text as content",
+        ),
+    ],
+)
+def test_a_wrong_value_is_told_with_what_is_expected(client: openai.OpenAI, extra: dict[str, Any], words: str) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(model=MODEL, messages=TURNS, extra_body=extra)
+    assert words in caught.value.message
+
+
+def test_every_parameter_says_what_is_expected() -> None:
+    for form in (ChatForm, CompletionForm, EmbeddingForm):
+        for name in form.model_fields:
+            assert expected(name), name
+
+
+def test_an_answer_may_be_sent_back_as_it_came(client: openai.OpenAI, kiosk: Running) -> None:
+    message = client.chat.completions.create(model=MODEL, messages=TURNS).choices[0].message
+    turns = [*TURNS, message.model_dump(), {"role": "user", "content": "And then?", "name": "Ada"}]
+    assert client.chat.completions.create(model=MODEL, messages=turns).choices
+    assert [turn.role for turn in kiosk.engine.requests[1].messages] == ["system", "user", "assistant", "user"]
 
 
 def test_values_that_ask_for_nothing_are_accepted(client: openai.OpenAI) -> None:
@@ -271,8 +307,8 @@ def test_what_completions_do_not_do_is_refused_by_name(client: openai.OpenAI, ex
 
 
 def test_too_long_a_prompt_is_told_by_its_own_name(client: openai.OpenAI, kiosk: Running) -> None:
-    kiosk.engine.failure = ContextOverflowError("too long")
-    with pytest.raises(openai.BadRequestError) as caught:
+    kiosk.engine.failure = ContextOverflowError("too long", prompt_tokens=1500, context=1024)
+    with pytest.raises(openai.BadRequestError, match="It has 1500 tokens, and the model reads 1024") as caught:
         client.completions.create(model=MODEL, prompt="x")
     assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "prompt")
 

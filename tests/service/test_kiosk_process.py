@@ -149,7 +149,22 @@ def test_a_killed_worker_ends_its_answer_with_a_plain_line_and_the_next_is_answe
     print(f", the next answer complete after {seconds:.2f} s")
     assert seconds < 10
     assert kiosk.worker() != worker
-    assert "being restarted" in kiosk.stderr.read_text(), "the operator is told"
+    told = kiosk.stderr.read_text()
+    assert "Warning: The engine was ended (signal 9), as the system does when memory runs out. It is started" in told
+    assert (
+        told.index("The model is ready after") < told.index("Warning: The engine") < told.index("is ready again after")
+    )
+
+
+def test_the_operator_is_told_which_stored_prompts_are_used(serve: Serve, demo: Built, tmp_path: Path) -> None:
+    bundle = linked_copy(demo.folder, tmp_path / "bundle")
+    states = sorted((bundle / "data" / "warm").iterdir())
+    states[0].unlink()
+    kiosk = serve(bundle).wait_ready()
+    until(lambda: "Service prompts" in kiosk.stderr.read_text(), "the line about the prompts")
+    told = kiosk.stderr.read_text()
+    assert f"Service prompts: {len(states) - 1} stored states reused, 1 rebuilt." in told
+    assert f"{states[0].name} cannot be read (No such file or directory), so the prompt is read again" in told
 
 
 def test_what_is_typed_is_found_nowhere_afterwards(serve: Serve, demo: Built, tmp_path: Path) -> None:

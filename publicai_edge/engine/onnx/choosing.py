@@ -19,6 +19,7 @@ class Chooser:
             raise EngineError(
                 "This bundle's model runs in onnxruntime, which cannot hold an answer to a grammar or a JSON schema.",
                 hint='Ask without response_format and grammar, or use a bundle whose recipe says engine = "llama".',
+                problem="the model of this bundle runs in onnxruntime, which cannot keep an answer to a form",
                 parameter="grammar" if sampling.json_schema is None else "response_format",
             )
         self._draw = Draw(sampling)

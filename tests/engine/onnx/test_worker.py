@@ -58,7 +58,7 @@ def test_answer_is_the_same_warm_and_cold(minimind: Path, state: Path, tmp_path:
     async def ask(engine: WorkerEngine) -> None:
         status = await engine.ready()
         text, started, _ = await answer(engine, request("When is the library open?"))
-        found.append((status.facts["warm_loaded"], text, started.reused_tokens > 64))
+        found.append((status.facts["states_reused"], text, started.reused_tokens > 64))
 
     use_model(settings, ask)
     use_model(config(minimind), ask)
