@@ -15,7 +15,7 @@ from pathlib import Path
 
 import platformdirs
 
-TOOLS = ("llama-quantize", "llama-imatrix", "llama-perplexity", "llama-server", "llama-batched-bench")
+TOOLS = ("llama-quantize", "llama-imatrix", "llama-perplexity", "llama-server", "llama-batched-bench", "llama-bench")
 
 
 def folder() -> Path:

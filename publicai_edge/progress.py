@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Literal, Protocol
 
-Unit = Literal["bytes", "items", "tokens"]
+Unit = Literal["bytes", "items", "tokens", "rounds"]
 
 
 class Task(AbstractContextManager["Task"]):

@@ -6,6 +6,7 @@ import typer
 
 from publicai_edge.cli import (
     ask,
+    bench,
     build,
     convert,
     doctor,
@@ -66,6 +67,7 @@ app.add_typer(recipe.app, name="recipe", rich_help_panel=STEWARD)
 app.command("verify", rich_help_panel=OPERATOR)(verify.verify)
 app.command("serve", rich_help_panel=OPERATOR)(serve.serve)
 app.command("ask", rich_help_panel=OPERATOR)(ask.ask)
+app.add_typer(bench.app, name="bench", rich_help_panel=OPERATOR)
 app.command("doctor", rich_help_panel=OPERATOR)(doctor.doctor)
 
 

@@ -14,7 +14,7 @@ from lxml import etree
 from lxml import html as lxml_html
 from playwright.sync_api import Browser, sync_playwright
 
-from publicai_edge.evaluate import report
+from publicai_edge import pages
 from publicai_edge.evaluate.gate import judge
 from publicai_edge.evaluate.report import is_report_html, is_report_json, render_html, render_json, render_terminal
 from publicai_edge.evaluate.report.decision import decide
@@ -194,7 +194,7 @@ def test_the_plot_holds_every_type_in_every_language_worst_first(case: Quality) 
 
 
 def colours() -> tuple[dict[str, str], dict[str, str]]:
-    css = (Path(report.__file__).parent / "page.css").read_text("utf-8")
+    css = (Path(pages.__file__).parent / "report.css").read_text("utf-8")
     light, dark = (
         dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", part)) for part in css.split("prefers-color-scheme", 1)
     )

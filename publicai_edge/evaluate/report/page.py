@@ -1,15 +1,15 @@
 """The report as one HTML page: what a library board reads, a steward defends and an engineer checks.
 
 Invariants: one file that needs nothing else, with no script, and a content security policy that would stop any; valid
-as XML as well as HTML; whatever a model, a recipe or a text wrote is escaped. The layout is in ``page.html`` and
-``page.css`` beside this file; here are the values they show.
+as XML as well as HTML; whatever a model, a recipe or a text wrote is escaped. The layout is in ``page.html``
+beside this file and in :mod:`publicai_edge.pages`; here are the values they show.
 """
 
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from publicai_edge import pages
 from publicai_edge.evaluate.report import figures
 from publicai_edge.evaluate.report.decision import (
     Decision,
@@ -68,18 +68,7 @@ class TypeRow:
 
 def render_html(quality: Quality) -> bytes:
     """Return the report as a page in UTF-8; the same bytes for the same ``quality``."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_printable,
-    )
-    environment.filters["web"] = _web_address
-    return environment.get_template("page.html").render(_context(quality)).encode()
+    return pages.environment(_HERE).get_template("page.html").render(_context(quality)).encode()
 
 
 def is_report_html(data: bytes) -> bool:
@@ -179,19 +168,3 @@ def _bits(quality: Quality, size: int) -> str | None:
     """Return about how many bits a weight takes; known where the reference's own number is."""
     bits = _BITS.get(quality.reference_type.upper())
     return f"{bits * size / quality.reference_bytes:.1f}" if bits and quality.reference_bytes else None
-
-
-def _web_address(value: str | None) -> str | None:
-    """Return an address that is safe to link to, else None."""
-    return value if value and value.startswith(("https://", "http://")) else None
-
-
-def _printable(value: Any) -> Any:
-    """Return text without characters that HTML and XML do not allow."""
-    if not isinstance(value, str) or hasattr(value, "__html__"):
-        return value
-    return "".join(letter for letter in value if letter in "\n\t" or _allowed(letter))
-
-
-def _allowed(letter: str) -> bool:
-    return unicodedata.category(letter) not in {"Cc", "Cs"} and letter not in "\ufffe\uffff"

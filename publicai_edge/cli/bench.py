@@ -1,0 +1,225 @@
+"""``publicai-edge bench``: how fast is it here, and is it slower than it was?"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from publicai_edge.cli import options
+from publicai_edge.errors import RecipeError
+
+_RUN = "run"
+
+
+class _Group(TyperGroup):
+    """``bench MODEL`` is ``bench run MODEL``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put in the verb where there is none."""
+        if args and args[0] not in {*self.commands, "-h", "--help"}:
+            args = [_RUN, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    help=(
+        "Measure a model or a bundle on this machine, and compare what was measured.\n\n"
+        "`bench MODEL` is `bench run MODEL`."
+    ),
+)
+
+
+@app.command(_RUN)
+def run(
+    target: Annotated[
+        Path, typer.Argument(help="A GGUF file, the folder of a model in ONNX, or a bundle.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The result (default: NAME.bench.json).", show_default=False)
+    ] = None,
+    lengths: Annotated[
+        list[int] | None,
+        typer.Option("--length", min=16, help="Tokens of a prompt; several times.", show_default="128, 512, 1024"),
+    ] = None,
+    tokens: Annotated[int, typer.Option("--tokens", min=8, help="Tokens written for a figure of decoding.")] = 64,
+    patrons: Annotated[
+        list[int] | None,
+        typer.Option("--patrons", min=1, max=8, help="Patrons at once; several times.", show_default="1, 2, 4, 8"),
+    ] = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option("--part", help="Only this: speed, service or documents; several times.", show_default="all"),
+    ] = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=2, help="Fewest rounds; each measures all once.")] = 8,
+    within: Annotated[
+        float, typer.Option("--within", min=0.5, max=50, help="How well medians are to be known, in percent.")
+    ] = 3.0,
+    budget: Annotated[float, typer.Option("--budget", min=0, help="Seconds after which it ends anyway.")] = 300.0,
+    threads: options.Threads = None,
+    gpu_layers: Annotated[
+        int | None, typer.Option("--gpu-layers", min=0, help="Layers on a GPU.", show_default="what fits")
+    ] = None,
+    quiet: options.Quiet = False,
+    json_: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Measure how fast a model or a bundle is on this machine.
+
+    Every figure is measured once a round, in processes of its own, until it is known well enough or the time is up.
+    Ended in the middle, it goes on where it was. Close other programs first: what they take is noticed, and told.
+
+    Example:  publicai-edge bench dist/demo-library-1.0.0 -o today.json
+    """
+    from publicai_edge import atomic
+    from publicai_edge.bench.report.terminal import render
+    from publicai_edge.bench.settings import PARTS, Effort, Settings
+    from publicai_edge.engine.threads import threads_on_this_machine
+    from publicai_edge.pipeline import benchmarking
+
+    console = options.console(as_json=json_, debug=debug, quiet=quiet)
+    place = output or Path(f"{target.resolve().name.removesuffix('.gguf')}.bench.json")
+    atomic.check_target(place, target)
+    if wrong := [name for name in part or () if name not in PARTS]:
+        raise RecipeError(f"--part {wrong[0]} is no part; there are {', '.join(PARTS)}.", hint="Leave it out for all.")
+    settings = Settings(
+        threads=threads or threads_on_this_machine(),
+        lengths=tuple(sorted(set(lengths or Settings.lengths))),
+        tokens=tokens,
+        patrons=tuple(sorted(set(patrons or Settings.patrons))),
+        gpu_layers=gpu_layers,
+        parts=tuple(name for name in PARTS if not part or name in part),
+    )
+    chosen = benchmarking.choose(target, settings)
+    effort = Effort(rounds, within / 100, budget)
+    result = benchmarking.measure(chosen, settings, effort, place, console)
+    console.data(result.to_json(), render(result, _width()).rstrip("\n"))
+    console.say(f"The result: {place}")
+
+
+def _width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+Result = Annotated[Path, typer.Argument(help="A file that `bench` wrote.", show_default=False)]
+
+
+@app.command("compare")
+def compare(
+    before: Result,
+    after: Result,
+    despite: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--despite", help="What may differ: model, machine or settings; several times.", show_default="nothing"
+        ),
+    ] = None,
+    same_within: Annotated[
+        float, typer.Option("--same-within", min=0.1, max=50, help="Percent up to which two speeds are the same.")
+    ] = 5.0,
+    fail_on_regression: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-on-regression",
+            help='Exit with 8 when a figure became worse by so much, such as "5%".',
+            show_default=False,
+        ),
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="Also write a table for a CI summary; it is added to the file.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Also write JUnit's XML: a test for a figure.")] = None,
+    json_: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Say of each figure whether it became faster or slower, or that it cannot be told.
+
+    Runs on different machines, models or settings are refused, and what differs is named. The test goes by ranks, asks
+    for no distribution, and is wrong in at most 2 of 100 comparisons; a change of the machine between the two runs is
+    taken out.
+
+    Example:  publicai-edge bench compare before.json after.json --fail-on-regression 5%
+    """
+    from publicai_edge import atomic
+    from publicai_edge.bench import result
+    from publicai_edge.bench.compare import ASPECTS
+    from publicai_edge.bench.compare import compare as judge
+    from publicai_edge.bench.report import ci
+    from publicai_edge.bench.report.terminal import render_comparison
+
+    console = options.console(as_json=json_, debug=debug)
+    if wrong := [name for name in despite or () if name not in ASPECTS]:
+        raise RecipeError(f"--despite {wrong[0]} is nothing that may differ; there are {', '.join(ASPECTS)}.")
+    bound = None if fail_on_regression is None else _share(fail_on_regression)
+    found = judge(result.read(before), result.read(after), despite=despite or (), same_within=same_within / 100)
+    worse = [] if bound is None else found.regressions(bound)
+    if markdown:
+        ci.append(markdown, ci.markdown(found, bound))
+    if junit:
+        atomic.write_bytes(junit, ci.junit(found, bound))
+    console.data({**found.to_json(), "regressions": [verdict.figure for verdict in worse]}, render_comparison(found))
+    if worse:
+        names = ", ".join(f"{verdict.figure} by {verdict.loss:.1%}" for verdict in worse)
+        console.error(f"Worse than allowed: {names}.", "Measure again if you doubt it; else find the change.")
+        raise typer.Exit(REGRESSION)
+
+
+REGRESSION = 8
+
+
+def _share(text: str) -> float:
+    """Return a share from "5%" or "0.05"; raises RecipeError for anything else."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise RecipeError(f"--fail-on-regression {text!r} is no share.", hint='Give one such as "5%".')
+    return value
+
+
+@app.command("report")
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Files that `bench` wrote.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("bench.html"),
+    quality: Annotated[
+        Path | None,
+        typer.Option("--quality", help="quality.json of `evaluate`: to plot loss against size and speed."),
+    ] = None,
+    json_: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Make one page with plots of one benchmark or several: a file that needs nothing else, also in print.
+
+    Example:  publicai-edge bench report q4.json q8.json --quality quality/quality.json
+    """
+    from publicai_edge import atomic
+    from publicai_edge.bench import result
+    from publicai_edge.bench.report.page import render_html
+
+    console = options.console(as_json=json_, debug=debug)
+    atomic.check_target(output, *runs)
+    losses = _losses(quality) if quality else {}
+    atomic.write_bytes(output, render_html([result.read(path) for path in runs], losses))
+    console.data({"report": str(output)}, str(output))
+
+
+def _losses(path: Path) -> dict[str, float]:
+    """Return each type's mean loss from a quality report, by the type's name."""
+    import json
+
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        found = {}
+        for candidate in data["candidates"]:
+            languages = candidate["measured"]["languages"]
+            found[str(candidate["measured"]["name"])] = sum(item["mean_kl"]["value"] for item in languages) / len(
+                languages
+            )
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+        raise RecipeError(f"{path} is not a quality.json of `publicai-edge evaluate`.") from error
+    return found
