@@ -153,7 +153,10 @@ def compare(
 
     console = options.console(as_json=json_, debug=debug)
     if wrong := [name for name in despite or () if name not in ASPECTS]:
-        raise RecipeError(f"--despite {wrong[0]} is nothing that may differ; there are {', '.join(ASPECTS)}.")
+        raise RecipeError(
+            f"--despite {wrong[0]} is nothing that may differ; there are {', '.join(ASPECTS)}.",
+            hint="Leave it out: then nothing may differ but the program.",
+        )
     bound = None if fail_on_regression is None else _share(fail_on_regression)
     found = judge(result.read(before), result.read(after), despite=despite or (), same_within=same_within / 100)
     worse = [] if bound is None else found.regressions(bound)
@@ -221,5 +224,7 @@ def _losses(path: Path) -> dict[str, float]:
                 languages
             )
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
-        raise RecipeError(f"{path} is not a quality.json of `publicai-edge evaluate`.") from error
+        raise RecipeError(
+            f"{path} is not a quality.json of `publicai-edge evaluate`.", hint="Give the file that it wrote."
+        ) from error
     return found

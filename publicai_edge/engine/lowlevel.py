@@ -17,10 +17,13 @@ from typing import Any
 from publicai_edge.errors import EngineError
 
 _PACKAGE = "llama_cpp"
-# OpenMP threads wait by spinning. With another program on the same cores that turns into a collapse. SmolLM2-135M
-# on two cores, one kept busy: 13, 9 and 67 tokens a second in three runs with the default; 42, 46 and 46 when
-# threads spin briefly, then sleep. Alone, on a quiet machine: 141, 146, 155 and 150, 140, 149.
-_SPIN = ("GOMP_SPINCOUNT", "500")
+# OpenMP threads wait by spinning, by default for as long as it takes. With another program on the same cores that
+# turns into a collapse: SmolLM2-135M on two cores, one kept busy, 13, 9 and 67 tokens a second in three runs, and 42,
+# 46 and 46 when threads spin for 500 turns and sleep then. But 500 are too few where one thread has more to do than
+# the other, as in attention: on a quiet machine, writing behind 512 tokens, 93 a second with 500 turns, 113 with 3,000,
+# 125 with 30,000, 127 with 100,000 and 124 with a million; reading a prompt of 512, 674 and 748. Cores that others keep
+# busy are left to them anyway (:mod:`.threads`), and between evaluations all sleep soon enough: about a millisecond.
+_SPIN = ("GOMP_SPINCOUNT", "100000")
 
 
 def load(name: str = _PACKAGE) -> Any:

@@ -91,12 +91,23 @@ class Prefixes:
 
     # A sequence's life: chosen for a request, lent what it begins with, given back.
 
-    def choose(self, free: Collection[int], index: int | None) -> int:
+    def choose(self, free: Collection[int], index: int | None, busy: Collection[int] = ()) -> int:
         """Return the free sequence that serves best for a request that begins with shared prompt ``index``.
 
         What lies in it is kept if it is that prompt, and forgotten if not.
+
+        Args:
+            free: the free sequences, at least one.
+            index: the shared prompt; None for none.
+            busy: the others. Neighbours are evaluated together, and each gap between them costs an evaluation of its
+                own in every step, while a prompt is lent in milliseconds: so a gap is filled first, then it goes on
+                at an end.
         """
         order = list(self._lying)
+        if busy:
+            first, last = min(busy), max(busy)
+            inside = [sequence for sequence in free if first < sequence < last]
+            free = inside or [sequence for sequence in free if sequence in {first - 1, last + 1}] or free
 
         def price(sequence: int) -> tuple[int, int]:
             if sequence in self._lying:

@@ -195,7 +195,7 @@ class Scheduler:
                 self.send(item.number, error)
                 continue
             prefix = self.prefixes.of(item.prompt.tokens)
-            sequence = self.prefixes.choose(self._free, prefix)
+            sequence = self.prefixes.choose(self._free, prefix, [slot.sequence for slot in self._active])
             self._free.remove(sequence)
             self._active.append(
                 Slot(

@@ -176,7 +176,7 @@ def test_a_state_goes_through_a_file_into_a_context_with_more_sequences(
         first.read_piece(0, sequence=0)
     contexts[1].save(0, tokens, place)
     second = Prefixes(contexts[4], [tokens])
-    assert second.load(0, place, digest.of_file(place))
+    assert second.load(0, place, digest.of_file(place)) is None
     for sequence in (0, 1, 2):  # the memory of the file is given back after each
         assert second.lend(0, sequence) == len(tokens)
         if sequence < 2:
@@ -193,3 +193,17 @@ def test_a_state_goes_through_a_file_into_a_context_with_more_sequences(
     for context in contexts.values():
         context.close()
     loaded.close()
+
+
+def test_patrons_who_come_together_lie_side_by_side(prefixes: Prefixes, context: Recorded) -> None:
+    prefixes.lay(range(8))
+    assert prefixes.choose(range(8), 1) == 1, "alone, one goes where the prompt lies"
+    assert prefixes.choose([0, 2, 3, 4, 5, 6, 7], 1, busy=[1]) in {0, 2}
+    assert prefixes.choose([0, 3, 4, 5, 6, 7], 2, busy=[1, 2]) in {0, 3}
+
+
+def test_a_gap_between_patrons_is_filled_first(prefixes: Prefixes, context: Recorded) -> None:
+    prefixes.lay(range(8))
+    assert prefixes.choose([1, 2, 4, 5, 6, 7], 1, busy=[0, 3]) == 1
+    assert prefixes.choose([2, 4, 5, 6, 7], 1, busy=[0, 1, 3]) == 2, "although its prompt lies in 4 and 7"
+    assert prefixes.choose([5, 7], 1, busy=[0, 1, 2, 3, 4, 6]) == 5
