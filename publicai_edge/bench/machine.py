@@ -7,7 +7,7 @@ numbers and users are never read.
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +83,16 @@ def watched(*workers: int) -> Iterator[Neighbours]:
 
     The system counts in hundredths of a second, so a block shorter than a tenth tells little.
     """
+    read, found = _reader(workers), Neighbours()
+    at, before = time.perf_counter(), read()
+    yield found
+    elapsed, after = time.perf_counter() - at, read()
+    if elapsed > 0:
+        found.share = max(0.0, (after[0] - before[0]) - (after[1] - before[1])) / elapsed
+
+
+def _reader(workers: Sequence[int]) -> Callable[[], tuple[float, float]]:
+    """Return what reads the seconds that the usable processors were busy, and those of them that were our own."""
     import psutil
 
     own = [psutil.Process(), *map(psutil.Process, workers)]
@@ -96,12 +106,7 @@ def watched(*workers: int) -> Iterator[Neighbours]:
         mine = [process.cpu_times() for process in own]
         return busy, float(sum(times.user + times.system for times in mine))
 
-    found = Neighbours()
-    at, before = time.perf_counter(), read()
-    yield found
-    elapsed, after = time.perf_counter() - at, read()
-    if elapsed > 0:
-        found.share = max(0.0, (after[0] - before[0]) - (after[1] - before[1])) / elapsed
+    return read
 
 
 def _field(info: str, *names: str) -> str:

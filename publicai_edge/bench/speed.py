@@ -59,7 +59,14 @@ def measure(target: Target, settings: Settings) -> Samples:
         ModelError: the model cannot be loaded.
         EngineError: it does not run.
     """
-    payload = {
+    what = f"measure {target.subject.name}"
+    result = child.run(f"{__name__}:measure_here", payload(target, settings), what=what, progress=Silent())
+    return Samples(**result.value)
+
+
+def payload(target: Target, settings: Settings) -> dict[str, Any]:
+    """Return what :func:`measure_here` is given in its process."""
+    return {
         "model": str(target.path),
         "engine": target.engine,
         "threads": settings.threads,
@@ -67,11 +74,10 @@ def measure(target: Target, settings: Settings) -> Samples:
         "tokens": settings.tokens,
         "gpu_layers": settings.gpu_layers,
     }
-    result = child.run(f"{__name__}:_measure", payload, what=f"measure {target.subject.name}", progress=Silent())
-    return Samples(**result.value)
 
 
-def _measure(payload: dict[str, Any], _progress: Progress) -> dict[str, Any]:
+def measure_here(payload: dict[str, Any], _progress: Progress) -> dict[str, Any]:
+    """Measure one round in this process, which has done nothing else."""
     # Read once, when numpy is loaded; which is not yet.
     os.environ["OPENBLAS_NUM_THREADS"] = str(payload["threads"])
     from publicai_edge.bench.limits import Limits
@@ -85,7 +91,7 @@ def _measure(payload: dict[str, Any], _progress: Progress) -> dict[str, Any]:
         found.values["load"] = time.perf_counter() - started
         if "gpu_memory" in found.facts:
             found.values["gpu_memory"] = float(found.facts.pop("gpu_memory"))
-        lane = _Lane(context)
+        lane = Lane(context)
         lane.read(_WARM_UP)
         lane.write(2)
         lane.clear()
@@ -102,7 +108,7 @@ def _measure(payload: dict[str, Any], _progress: Progress) -> dict[str, Any]:
     return {"values": found.values, "disturbed": found.disturbed, "facts": found.facts}
 
 
-def _take_energy(lane: "_Lane", tokens: int, found: Samples) -> None:
+def _take_energy(lane: "Lane", tokens: int, found: Samples) -> None:
     """Take the joules of a written token, where this machine tells them; else say why not."""
     meter, found.facts["energy"] = energy.gpu_meter() if found.facts.get("gpu_layers") else energy.meter()
     if meter:
@@ -144,7 +150,7 @@ def _opened(payload: dict[str, Any], facts: dict[str, Any]) -> Iterator[Any]:
         model.close()
 
 
-class _Lane:
+class Lane:
     """One sequence of a context, and random tokens to fill it with."""
 
     def __init__(self, context: Any) -> None:
@@ -154,6 +160,7 @@ class _Lane:
         self._tokens = [numbers.randrange(context.model.n_vocab) for _ in range(context.n_batch)]
 
     def clear(self) -> None:
+        """Forget what was read and written."""
         self._context.clear(0)
         self._at = 0
 
@@ -164,7 +171,7 @@ class _Lane:
         while left:
             piece = self._tokens[: min(left, self._context.n_batch)]
             left -= len(piece)
-            self._evaluate(piece, logits=left == 0)
+            self.evaluate(piece, logits=left == 0)
         return count / (time.perf_counter() - started)
 
     def write(self, count: int) -> float:
@@ -172,13 +179,14 @@ class _Lane:
         begun = self._at
         started = time.perf_counter()
         for index in range(count):
-            self._evaluate([self._tokens[index % len(self._tokens)]], logits=True)
+            self.evaluate([self._tokens[index % len(self._tokens)]], logits=True)
         seconds = time.perf_counter() - started
         self._context.forget(0, begun)
         self._at = begun
         return count / seconds
 
-    def _evaluate(self, tokens: Sequence[int], *, logits: bool) -> None:
+    def evaluate(self, tokens: Sequence[int], *, logits: bool) -> None:
+        """Evaluate tokens behind those that are there."""
         self._context.decode(tokens, sequence=0, position=self._at, logits=logits)
         if logits:
             self._context.logits(len(tokens) - 1)  # waits until they are there

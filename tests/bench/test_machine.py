@@ -52,28 +52,31 @@ def test_heat_is_counted_where_it_is_told(tmp_path: Path) -> None:
     assert machine.throttled(put(tmp_path / "odd", {firmware: "what\n"})) is None
 
 
-def test_a_neighbour_is_noticed_and_ones_own_work_is_not() -> None:
-    def spin(seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            pass
+@pytest.mark.parametrize(("busy", "own", "disturbed"), [(0.5, 0.5, False), (0.55, 0.5, False), (0.9, 0.5, True)])
+def test_what_others_take_is_what_was_busy_less_ones_own(
+    monkeypatch: pytest.MonkeyPatch, busy: float, own: float, disturbed: bool
+) -> None:
+    readings = iter([(100.0, 10.0), (100.0 + busy, 10.0 + own)])
+    times = iter([5.0, 6.0])
+    monkeypatch.setattr(machine, "_reader", lambda workers: lambda: next(readings))
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: next(times))
+    with watched() as others:
+        pass
+    assert others.share == pytest.approx(busy - own)
+    assert others.disturbed is disturbed
 
-    program = [sys.executable, "-c", "while True: pass"]
-    with subprocess.Popen(program) as neighbour:
+
+def test_a_workers_time_is_read_as_ones_own() -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as worker:
         try:
-            time.sleep(0.2)
-            with watched() as others:
-                time.sleep(0.5)
-            with watched(neighbour.pid) as without:
-                time.sleep(0.5)
+            alone, both = machine._reader(()), machine._reader((worker.pid,))
+            before = alone(), both()
+            time.sleep(1.0)
+            after = alone(), both()
         finally:
-            neighbour.kill()
-    assert others.share > 0.4
-    assert others.disturbed
-    assert without.share < others.share - 0.3
-    with watched() as alone:
-        spin(0.3)
-    assert alone.share < 0.8
+            worker.kill()
+    assert after[0][0] - before[0][0] > 0.2, "the processors were busy"
+    assert after[1][1] - before[1][1] > after[0][1] - before[0][1] + 0.2
 
 
 def test_energy_is_told_or_said_why_not(tmp_path: Path) -> None:
