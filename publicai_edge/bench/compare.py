@@ -12,7 +12,7 @@ what the machine did meanwhile, and a verdict counts when both agree.
 Runs that differ in anything but the program are not compared: the machine, the model, the settings.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ SAME_WITHIN = 0.05
 REFERENCES = ("bandwidth", "peak")
 ASPECTS = ("model", "machine", "settings")
 
+_Change = Literal["up", "down", "same"]
 Word = Literal["faster", "slower", "smaller", "larger", "same", "cannot tell"]
 
 
@@ -100,15 +101,16 @@ def compare(before: Run, after: Run, *, despite: Collection[str] = (), same_with
     names = [figure.name for figure in before.figures if after.figure(figure.name) and figure.name not in REFERENCES]
     pairs = [(before.figure(name), after.figure(name)) for name in names]
     confidence = 1 - ERROR / max(1, len(pairs))
-    moved = {name: _moved(before.figure(name), after.figure(name)) for name in REFERENCES}
+    moved: dict[str, float | None] = dict.fromkeys(REFERENCES)
+    if "machine" not in despite:  # else the machine's speed is what is compared
+        moved = {name: _moved(before.figure(name), after.figure(name)) for name in REFERENCES}
     verdicts = tuple(
         _judge(first, second, confidence, same_within, moved) for first, second in pairs if first and second
     )
     missing = {figure.name for run in (before, after) for figure in run.figures} - set(names) - set(REFERENCES)
     changed = differences(before.engine, after.engine)
-    if despite:
-        for aspect in despite:
-            changed = {**changed, **_aspect(before, after, aspect)}
+    for aspect in despite:
+        changed |= _aspect(before, after, aspect)
     return Comparison(
         before=before.subject.name,
         after=after.subject.name,
@@ -178,10 +180,8 @@ def _judge(
     corrected = Estimate(raw.value * factor, raw.low * factor, raw.high * factor)
     first, second = (_change(estimate, same_within) for estimate in (raw, corrected))
     why = ""
-    if first == second and first:
-        change: int | None = first if first != _SAME else 0
-    else:
-        change = None
+    change = first if first == second else None
+    if change is None:
         fewest = statistics.fewest_for(confidence)
         if min(len(before.samples), len(after.samples)) < fewest:
             why = f"too few rounds: {fewest} a side are needed"
@@ -205,27 +205,26 @@ def _judge(
     )
 
 
-_UP, _DOWN, _SAME = 1, -1, 2
-
-
-def _change(estimate: Estimate, same_within: float) -> int | None:
+def _change(estimate: Estimate, same_within: float) -> _Change | None:
+    """Return what an interval says; None where it says nothing."""
     if estimate.low > 1 + MARGIN:
-        return _UP
+        return "up"
     if estimate.high < 1 - MARGIN:
-        return _DOWN
+        return "down"
     if 1 - same_within < estimate.low and estimate.high < 1 + same_within:
-        return _SAME
+        return "same"
     return None
 
 
-def _word(change: int | None, figure: Figure) -> tuple[Word, bool | None]:
+def _word(change: _Change | None, figure: Figure) -> tuple[Word, bool | None]:
+    """Return the verdict's word, and whether it is a change to the better."""
     if change is None:
         return "cannot tell", None
-    if change == 0:
+    if change == "same":
         return "same", None
-    better = (change == _UP) == figure.higher_is_better
+    better = (change == "up") == figure.higher_is_better
     if figure.unit == "bytes":
-        return ("larger" if change == _UP else "smaller"), better
+        return ("larger" if change == "up" else "smaller"), better
     return ("faster" if better else "slower"), better
 
 
@@ -240,19 +239,3 @@ def _correction(figure: Figure, moved: Mapping[str, float | None]) -> float:
     if speed is None:
         return 1.0
     return 1 / speed if figure.higher_is_better else speed
-
-
-def table(comparison: Comparison) -> list[Sequence[str]]:
-    """Return the verdicts as rows of text: figure, before, after, change with its interval, verdict."""
-    from publicai_edge.bench.report.numbers import change, shown
-
-    return [
-        (
-            verdict.figure,
-            shown(verdict.before, verdict.unit),
-            shown(verdict.after, verdict.unit),
-            change(verdict.ratio),
-            f"{verdict.word}: {verdict.why}" if verdict.why else verdict.word,
-        )
-        for verdict in comparison.verdicts
-    ]

@@ -1,6 +1,5 @@
 """How a benchmark is done, and what it is done to."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -74,7 +73,3 @@ class Target:
     context_trained: int | None = None
     bundle: Path | None = None
     speaks: bool = True
-
-    def facts(self) -> Mapping[str, Any]:
-        """Return what says whether two targets are the same."""
-        return asdict(self.subject)

@@ -56,6 +56,13 @@ def test_a_slower_machine_is_no_slower_program() -> None:
     assert not found.regressions(0.05)
 
 
+def test_of_two_machines_the_faster_one_is_told() -> None:
+    other = run(2, everything=1.5, machine={**MACHINE, "cpu": "Example N305"})
+    found = compare(run(1), other, despite=["machine"])
+    assert verdict(found, "decode@0").word == "faster"
+    assert found.machine == {}
+
+
 def test_a_slower_program_on_a_faster_machine_is_not_called_the_same() -> None:
     found = compare(run(1), run(2, {"decode@0": 0.8}, everything=1.25))
     assert verdict(found, "decode@0").word == "cannot tell"

@@ -6,7 +6,8 @@ Source of the XML's form: the Jenkins xUnit plugin's ``junit-10.xsd``, which Git
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from publicai_edge.bench.compare import ERROR, Comparison, table
+from publicai_edge.bench.compare import ERROR, Comparison
+from publicai_edge.bench.report.numbers import verdict_rows
 from publicai_edge.errors import HostError
 
 _SIGNS = {True: "🟢", False: "🔴", None: "⚪"}
@@ -34,7 +35,7 @@ def markdown(comparison: Comparison, bound: float | None = None) -> str:
         "| | figure | before | after | change (interval) | verdict |",
         "|---|---|---:|---:|---:|---|",
     ]
-    for verdict, row in zip(comparison.verdicts, table(comparison), strict=True):
+    for verdict, row in zip(comparison.verdicts, verdict_rows(comparison), strict=True):
         figure, *rest = map(_plain, row)
         lines.append(f"| {_SIGNS[verdict.better]} | {_code(figure)} | {' | '.join(rest)} |")
     lines += [
@@ -69,7 +70,7 @@ def junit(comparison: Comparison, bound: float | None = None) -> bytes:
     unsure = [verdict for verdict in comparison.verdicts if verdict.word == "cannot tell"]
     counts = {"tests": len(comparison.verdicts), "failures": len(worse), "skipped": len(unsure)}
     suite = ET.Element("testsuite", {"name": "publicai-edge bench", **{key: str(n) for key, n in counts.items()}})
-    for verdict, row in zip(comparison.verdicts, table(comparison), strict=True):
+    for verdict, row in zip(comparison.verdicts, verdict_rows(comparison), strict=True):
         case = ET.SubElement(suite, "testcase", {"classname": "bench", "name": verdict.figure})
         told = f"{row[1]} → {row[2]}, {row[3]}"
         if verdict in worse:

@@ -2,6 +2,7 @@
 
 import math
 
+from publicai_edge.bench.compare import Comparison
 from publicai_edge.bench.result import Figure
 from publicai_edge.bench.statistics import Estimate
 
@@ -74,3 +75,17 @@ def _percent(ratio: float) -> str:
 
 def _bare(ratio: float) -> str:
     return f"{100 * (ratio - 1):+.1f}"
+
+
+def verdict_rows(comparison: Comparison) -> list[tuple[str, ...]]:
+    """Return the verdicts as rows of text: figure, before, after, change with its interval, verdict."""
+    return [
+        (
+            verdict.figure,
+            shown(verdict.before, verdict.unit),
+            shown(verdict.after, verdict.unit),
+            change(verdict.ratio),
+            f"{verdict.word}: {verdict.why}" if verdict.why else verdict.word,
+        )
+        for verdict in comparison.verdicts
+    ]

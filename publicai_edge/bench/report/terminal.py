@@ -3,8 +3,8 @@
 import textwrap
 from collections.abc import Sequence
 
-from publicai_edge.bench.compare import Comparison, table
-from publicai_edge.bench.report.numbers import meaning, shown, spread
+from publicai_edge.bench.compare import Comparison
+from publicai_edge.bench.report.numbers import meaning, shown, spread, verdict_rows
 from publicai_edge.bench.result import Run
 from publicai_edge.bench.roofline import shares
 
@@ -42,7 +42,7 @@ def _told(run: Run) -> set[str]:
 
 def render_comparison(comparison: Comparison) -> str:
     """Return a comparison as text that ends with a newline."""
-    rows: list[Sequence[str]] = [("figure", "before", "after", "change", "verdict"), *table(comparison)]
+    rows: list[Sequence[str]] = [("figure", "before", "after", "change", "verdict"), *verdict_rows(comparison)]
     lines = [f"{comparison.before} → {comparison.after}", "", *_columns(rows)]
     for name, (before, after) in comparison.changed.items():
         lines.append(f"{name}: {before} → {after}")
