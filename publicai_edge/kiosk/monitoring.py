@@ -84,7 +84,8 @@ def monitoring_routes(kiosk: Kiosk) -> APIRouter:
     """Return the two routes."""
     router = APIRouter()
 
-    @router.api_route("/health", methods=["GET", "HEAD"], response_class=Response)
+    @router.head("/health", response_class=Response, include_in_schema=False)
+    @router.get("/health", response_class=Response)
     async def health() -> Response:
         """Return the engine's state: 200 when it answers, 503 while it does not."""
         status = kiosk.engine.status

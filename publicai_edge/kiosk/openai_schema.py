@@ -60,12 +60,26 @@ def check_schema(schema: Mapping[str, Any]) -> str:
     if len(text) > MAX_BYTES:
         raise RefusedSchemaError(f"the schema is larger than {MAX_BYTES >> 10} KiB")
     definitions = {f"#/{place}/{name}": part for place in _DEFINITIONS for name, part in _definitions(schema, place)}
+    _check_references(schema, definitions)
     ways = _Walk(definitions).ways(schema, 1)
     if ways > MOST_WAYS:
         raise RefusedSchemaError(
             "the schema has too many alternatives inside one another, or too many values to choose"
         )
     return text
+
+
+def _check_references(schema: Any, definitions: Mapping[str, Any]) -> None:
+    """Refuse a "$ref" that is none, wherever it stands: the engine follows them in values and names as well."""
+    left = [schema]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            if "$ref" in value and (not isinstance(value["$ref"], str) or value["$ref"] not in definitions):
+                raise RefusedSchemaError("'$ref' must name a part of '$defs'")
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
 
 
 def _definitions(schema: Mapping[str, Any], place: str) -> list[tuple[str, Any]]:
