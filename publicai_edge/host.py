@@ -8,6 +8,7 @@ from pathlib import Path
 
 MADV_DONTNEED = 4
 _ROOT = Path("/")
+_BUSY = ("user", "nice", "system", "irq", "softirq")
 _CPUS = "sys/devices/system/cpu"
 _NO_LIMIT = 1 << 60
 # A core below this share of the fastest is a little one. Capacity is the kernel's own measure, and the middle cores of
@@ -178,6 +179,37 @@ def _text(place: Path) -> str:
         return place.read_text()
     except OSError:
         return ""
+
+
+def processor_time(*pids: int, stolen: bool = False) -> Callable[[], tuple[float, float]]:
+    """Return what reads the seconds that the usable processors were busy, and those of them that these processes took.
+
+    Both are since some start of their own, so that only differences tell anything; the system counts in hundredths.
+
+    Args:
+        pids: the processes; one that has ended, or may not be looked at, has taken none.
+        stolen: whether time that a virtual machine's host gave to others counts as busy.
+    """
+    import psutil
+
+    kinds = (*_BUSY, "steal") if stolen else _BUSY
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+
+    def seconds(pid: int) -> float:
+        try:
+            times = psutil.Process(pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return float(times.user + times.system)
+
+    def read() -> tuple[float, float]:
+        busy = 0.0
+        for number, times in enumerate(psutil.cpu_times(percpu=True)):
+            if usable is None or number in usable:
+                busy += sum(getattr(times, name, 0.0) for name in kinds)
+        return busy, sum(map(seconds, pids))
+
+    return read
 
 
 def advise_mapped(choose: Callable[[str, str], int | None]) -> None:

@@ -7,7 +7,7 @@ numbers and users are never read.
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,6 @@ _FLAGS = frozenset(
     | {"avx512vl", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8", "amx_tile"}
     | {"asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme", "fphp"}
 )
-_BUSY = ("user", "nice", "system", "irq", "softirq", "steal")
 _GIB = 1 << 30
 DISTURBED = 0.15  # processors' worth of time that others took while a sample was taken
 
@@ -83,30 +82,13 @@ def watched(*workers: int) -> Iterator[Neighbours]:
 
     The system counts in hundredths of a second, so a block shorter than a tenth tells little.
     """
-    read, found = _reader(workers), Neighbours()
+    read = host.processor_time(os.getpid(), *workers, stolen=True)
+    found = Neighbours()
     at, before = time.perf_counter(), read()
     yield found
     elapsed, after = time.perf_counter() - at, read()
     if elapsed > 0:
         found.share = max(0.0, (after[0] - before[0]) - (after[1] - before[1])) / elapsed
-
-
-def _reader(workers: Sequence[int]) -> Callable[[], tuple[float, float]]:
-    """Return what reads the seconds that the usable processors were busy, and those of them that were our own."""
-    import psutil
-
-    own = [psutil.Process(), *map(psutil.Process, workers)]
-    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-
-    def read() -> tuple[float, float]:
-        busy = 0.0
-        for number, times in enumerate(psutil.cpu_times(percpu=True)):
-            if usable is None or number in usable:
-                busy += sum(getattr(times, name, 0.0) for name in _BUSY)
-        mine = [process.cpu_times() for process in own]
-        return busy, float(sum(times.user + times.system for times in mine))
-
-    return read
 
 
 def _field(info: str, *names: str) -> str:

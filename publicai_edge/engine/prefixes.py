@@ -56,6 +56,8 @@ class Prefixes:
         Returns:
             None; or why the file is of no use, to be read after its name.
         """
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            return "is not a file"
         try:
             whole = digest.of_file(path) == sha256
         except OSError as error:

@@ -10,12 +10,10 @@ import math
 import os
 import time
 from collections.abc import Callable
-from typing import Any
 
 from publicai_edge import host
 
 _EVERY_SECONDS = 0.25
-_BUSY = ("user", "nice", "system", "irq", "softirq")
 _TAKEN = 0.6  # a core that others use for this share of the time is theirs
 
 
@@ -63,27 +61,5 @@ class Threads:
 
 
 def _processors() -> Callable[[], tuple[float, float]]:
-    import psutil
-
     # The web process is the worker's parent: it has work because answers are written, and is no reason to write slower.
-    ours = [psutil.Process(), psutil.Process(os.getppid())]
-    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-
-    def read() -> tuple[float, float]:
-        busy = 0.0
-        for number, times in enumerate(psutil.cpu_times(percpu=True)):
-            if usable is None or number in usable:
-                busy += sum(getattr(times, name, 0.0) for name in _BUSY)
-        return busy, sum(map(_seconds, ours))
-
-    return read
-
-
-def _seconds(process: Any) -> float:
-    import psutil
-
-    try:
-        times = process.cpu_times()
-    except psutil.Error:  # it has ended, or its times are not ours to see
-        return 0.0
-    return float(times.user + times.system)
+    return host.processor_time(os.getpid(), os.getppid())

@@ -15,7 +15,7 @@ _HERE = Path(__file__).parent
 
 
 def environment(folder: Path) -> "jinja2.Environment":
-    """Return Jinja's environment for the templates in ``folder``; ``report.css`` and ``shapes.html`` are at hand."""
+    """Return Jinja's environment for the templates in ``folder``; the files beside this one are at hand as well."""
     import jinja2
 
     made = jinja2.Environment(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from publicai_edge import host
 from publicai_edge.bench import energy, machine
 from publicai_edge.bench.limits import Limits
 from publicai_edge.bench.machine import watched
@@ -58,7 +59,7 @@ def test_what_others_take_is_what_was_busy_less_ones_own(
 ) -> None:
     readings = iter([(100.0, 10.0), (100.0 + busy, 10.0 + own)])
     times = iter([5.0, 6.0])
-    monkeypatch.setattr(machine, "_reader", lambda workers: lambda: next(readings))
+    monkeypatch.setattr(machine.host, "processor_time", lambda *_pids, **_more: lambda: next(readings))
     monkeypatch.setattr(machine.time, "perf_counter", lambda: next(times))
     with watched() as others:
         pass
@@ -69,7 +70,7 @@ def test_what_others_take_is_what_was_busy_less_ones_own(
 def test_a_workers_time_is_read_as_ones_own() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as worker:
         try:
-            alone, both = machine._reader(()), machine._reader((worker.pid,))
+            alone, both = host.processor_time(os.getpid()), host.processor_time(os.getpid(), worker.pid)
             before = alone(), both()
             time.sleep(1.0)
             after = alone(), both()
