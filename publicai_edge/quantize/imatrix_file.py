@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from publicai_edge import atomic, gguf
 from publicai_edge.errors import ModelError
-from publicai_edge.quantize import gguf_bytes
+from publicai_edge.gguf import write as gguf_bytes
 from publicai_edge.quantize.provenance import DOCUMENTS, LANGUAGES
 
 if TYPE_CHECKING:

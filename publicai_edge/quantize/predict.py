@@ -9,8 +9,9 @@ from pathlib import Path
 
 from publicai_edge import child, gguf
 from publicai_edge.errors import EngineError
+from publicai_edge.gguf import write as gguf_bytes
 from publicai_edge.progress import Progress, Silent
-from publicai_edge.quantize import gguf_bytes, native
+from publicai_edge.quantize import native
 from publicai_edge.quantize.stage import Provenance
 from publicai_edge.quantize.types import check_tensor_types, check_type, types
 

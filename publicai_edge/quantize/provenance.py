@@ -14,7 +14,7 @@ from pathlib import Path
 
 from publicai_edge import gguf
 from publicai_edge.errors import EngineError
-from publicai_edge.quantize import gguf_bytes
+from publicai_edge.gguf import write as gguf_bytes
 
 DOCUMENTS = gguf.CALIBRATION_DOCUMENTS
 LANGUAGES = "publicai_edge.calibration.languages"

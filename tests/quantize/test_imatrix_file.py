@@ -10,7 +10,8 @@ import pytest
 
 from publicai_edge import gguf
 from publicai_edge.errors import ModelError
-from publicai_edge.quantize import calibration_documents, gguf_bytes, imatrix_file
+from publicai_edge.gguf import write as gguf_bytes
+from publicai_edge.quantize import calibration_documents, imatrix_file
 from publicai_edge.quantize.imatrix_file import Entry, Imatrix
 
 DOCUMENTS = ("a" * 64, "b" * 64)

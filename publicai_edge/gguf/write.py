@@ -1,4 +1,4 @@
-"""The few bytes of GGUF that this stage writes itself: metadata entries, tensor headers, small files.
+"""The few bytes of GGUF that this project writes itself: metadata entries, tensor headers, small files.
 
 Source: the GGUF specification, ggml-org/ggml ``docs/gguf.md``, version 3.
 """
@@ -6,7 +6,7 @@ Source: the GGUF specification, ggml-org/ggml ``docs/gguf.md``, version 3.
 import struct
 from collections.abc import Iterable, Sequence
 
-from publicai_edge.gguf import MAGIC, TENSOR_TYPES
+from publicai_edge.gguf.header import MAGIC, TENSOR_TYPES
 
 ALIGNMENT = 32
 COUNT_AT = 16  # byte where the number of metadata entries lies

@@ -212,6 +212,14 @@ def read(path: Path) -> Header:
     return _opened(path, {})
 
 
+def read_stream(stream: BinaryIO, size: int, name: str) -> Header:
+    """Read the header at the start of a seekable stream, a file of ``size`` bytes that messages call ``name``.
+
+    Of the stream no more is read than the header. Raises as :func:`read`, and what the stream itself raises.
+    """
+    return _read(_Reader(stream, size, Path(name)), {})
+
+
 def spans(path: Path) -> dict[str, Span]:
     """Return where each key of the metadata lies in the file, in the file's order; raises as :func:`read`."""
     found: dict[str, Span] = {}
