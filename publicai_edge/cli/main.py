@@ -9,10 +9,12 @@ from publicai_edge.cli import (
     bench,
     build,
     convert,
+    device,
     doctor,
     evaluate,
     imatrix,
     pack,
+    plan,
     pull,
     quantize,
     recipe,
@@ -57,6 +59,7 @@ STEWARD = "Steward: make a bundle"
 OPERATOR = "Operator: use a bundle"
 
 app.command("build", rich_help_panel=STEWARD)(build.build)
+app.command("plan", rich_help_panel=STEWARD)(plan.plan)
 app.command("pull", rich_help_panel=STEWARD)(pull.pull)
 app.command("convert", rich_help_panel=STEWARD)(convert.convert)
 app.command("imatrix", rich_help_panel=STEWARD)(imatrix.imatrix)
@@ -68,6 +71,7 @@ app.command("verify", rich_help_panel=OPERATOR)(verify.verify)
 app.command("serve", rich_help_panel=OPERATOR)(serve.serve)
 app.command("ask", rich_help_panel=OPERATOR)(ask.ask)
 app.add_typer(bench.app, name="bench", rich_help_panel=OPERATOR)
+app.add_typer(device.app, name="device", rich_help_panel=OPERATOR)
 app.command("doctor", rich_help_panel=OPERATOR)(doctor.doctor)
 
 

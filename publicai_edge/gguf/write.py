@@ -10,19 +10,21 @@ from publicai_edge.gguf.header import MAGIC, TENSOR_TYPES
 
 ALIGNMENT = 32
 COUNT_AT = 16  # byte where the number of metadata entries lies
-_U32, _STRING, _ARRAY = 4, 8, 9
+_U32, _F32, _STRING, _ARRAY = 4, 6, 8, 9
 _CODES = {name: code for code, (name, _, _) in TENSOR_TYPES.items()}
 
-Value = str | int | Sequence[str]
+Value = str | int | float | Sequence[str]
 
 
 def entry(key: str, value: Value) -> bytes:
-    """Return one metadata entry; an int is stored as uint32, a sequence as an array of strings."""
+    """Return one metadata entry; ints are stored as uint32, floats as float32, sequences as arrays of strings."""
     head = _text(key)
     if isinstance(value, str):
         return head + struct.pack("<I", _STRING) + _text(value)
     if isinstance(value, int):
         return head + struct.pack("<II", _U32, value)
+    if isinstance(value, float):
+        return head + struct.pack("<If", _F32, value)
     return head + struct.pack("<IIQ", _ARRAY, _STRING, len(value)) + b"".join(map(_text, value))
 
 

@@ -1,6 +1,5 @@
 """A tiny model with known random weights, and experts: small enough to compute by hand what flows into it."""
 
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +44,10 @@ def write(path: Path, donor: Path) -> dict[str, np.ndarray]:
         "vocab_size": words,
     }
     raw = donor.read_bytes()[: 16 << 20]
-    epsilon = gguf_bytes.entry("llama.attention.layer_norm_rms_epsilon", "")[:-12] + struct.pack("<If", 6, EPSILON)
     entries = [
         gguf_bytes.entry("general.architecture", "llama"),
         *(gguf_bytes.entry(f"llama.{key}", value) for key, value in numbers.items()),
-        epsilon,
+        gguf_bytes.entry("llama.attention.layer_norm_rms_epsilon", EPSILON),
         *(raw[span.start : span.end] for key, span in gguf.spans(donor).items() if key.startswith("tokenizer.")),
     ]
     weights["token_embd.weight"] = weights["token_embd.weight"].astype("<f2")

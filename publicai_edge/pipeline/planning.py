@@ -1,0 +1,228 @@
+"""From a recipe to a forecast, before any weights move: headers are read where they lie, and nothing else."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from publicai_edge import gguf, host
+from publicai_edge.bench import machine
+from publicai_edge.errors import ModelError, RecipeError
+from publicai_edge.pipeline.fetching import EMBEDDING_FILES, MODEL_FILES
+from publicai_edge.pipeline.options import Options
+from publicai_edge.plan import device
+from publicai_edge.plan.cost import cost_of
+from publicai_edge.plan.forecast import Forecast, Model, Use, Wanted, forecast, remedies, shared_tokens
+from publicai_edge.plan.probe import probe
+from publicai_edge.quantize import predict
+from publicai_edge.recipe import AUTO, Recipe, lock
+
+if TYPE_CHECKING:
+    from publicai_edge.sources.peek import Peek
+
+ALTERNATIVES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M")
+"""What a plan tries, the largest first, where the source has 16 bits a weight."""
+
+_KEEP, _MIXED = "keep", "mixed:"
+_WORDS_PER_PASSAGE, _TOKENS_PER_WORD, _QUESTION_TOKENS = 120, 1.5, 60
+_PAGE_BYTES = 2 << 20  # the page, the licences, the manifest
+_INDEX_FACTOR = 3  # a document's passages, their vectors and the word index, by its own size
+_CLONE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a recipe would make of a device.
+
+    Attributes:
+        device: the profile.
+        download: bytes that `pull` would fetch.
+        transferred: bytes that planning moved.
+        forecasts: one for the recipe's type; for ``auto`` one for each candidate, the largest first.
+        instead: what would fit, in words, where the recipe does not.
+    """
+
+    device: device.Profile
+    download: int
+    transferred: int
+    forecasts: tuple[Forecast, ...]
+    instead: tuple[tuple[str, Forecast], ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether the recipe, or one of its candidates, fits."""
+        return any(each.fits for each in self.forecasts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "device": self.device.name,
+            "fits": self.fits,
+            "download_bytes": self.download,
+            "transferred_bytes": self.transferred,
+            "forecasts": [each.to_json() for each in self.forecasts],
+            "instead": [{"change": words, **each.to_json()} for words, each in self.instead],
+        }
+
+
+def plan(recipe: Recipe, recipe_path: Path, profile: device.Profile, options: Options) -> Plan:
+    """Return what the recipe would make of the device.
+
+    Raises:
+        RecipeError: it is for an engine that cannot be planned yet.
+        SourceError: a source cannot be looked at.
+        ModelError: its header is damaged.
+    """
+    if recipe.model.engine != "llama":
+        raise RecipeError(
+            'A plan needs a GGUF model; [model] engine is "onnx".',
+            hint="Build it, and measure it with `publicai-edge bench`.",
+        )
+    from publicai_edge.sources import Fetcher, Request
+
+    known = lock.read(lock.lock_path(recipe_path))
+    fetcher = Fetcher(options.store, options.progress, offline=options.offline)
+    base, source = recipe_path.parent, recipe.model
+    request = Request(source.source, source.revision, source.sha256, base, MODEL_FILES)
+    with options.store.scratch() as folder:
+        with fetcher.peek(request, known.get("model")) as found:
+            path = _outline(found, folder, source.source)
+            download, transferred = found.download, found.transferred
+        models = _models(path, recipe, options)
+        other = _PAGE_BYTES + _documents(recipe, base)
+        if wanted := recipe.embedding:
+            request = Request(wanted.source, wanted.revision, wanted.sha256, base, EMBEDDING_FILES)
+            with fetcher.peek(request, known.get("embedding")) as found:
+                size = sum(entry.size for entry in found.files.values())
+                other += size // 4 if wanted.quantize == "int8" else size
+                download, transferred = download + found.download, transferred + found.transferred
+        return _judged(recipe, profile, models, _use(recipe, other), download, transferred)
+
+
+def _judged(
+    recipe: Recipe, profile: device.Profile, models: Sequence[Model], use: Use, download: int, transferred: int
+) -> Plan:
+    target = Wanted(recipe.target.tokens_per_second, recipe.target.first_token_seconds)
+
+    def tried(model: Model, use: Use) -> Forecast:
+        return forecast(model, use, profile, target)
+
+    chosen = _chosen(recipe, models)
+    forecasts = tuple(tried(model, use) for model in chosen)
+    instead: list[tuple[str, Forecast]] = []
+    if not any(each.fits for each in forecasts):
+        instead = remedies(models, use, tried, chosen[-1].type)
+    return Plan(profile, download, transferred, forecasts, tuple(instead))
+
+
+def _outline(found: "Peek", folder: Path, source: str) -> Path:
+    """Return a file with the model's header and a hole where its weights would be."""
+    name = next((name for name in found.files if name.endswith(".gguf")), None)
+    if name is None:
+        raise ModelError(
+            f"{source} has no GGUF file, and a plan needs one: {', '.join(sorted(found.files)[:4])}.",
+            hint="Name a GGUF file of the same model, or `publicai-edge pull` and `convert` it first.",
+        )
+    entry = found.files[name]
+    with entry.open() as stream:
+        end = gguf.read_stream(stream, entry.size, name).data_start
+    path = folder / "outline.gguf"
+    with entry.open() as stream, path.open("wb") as target:
+        while end > 0 and (piece := stream.read(min(end, _CLONE))):
+            target.write(piece)
+            end -= len(piece)
+        target.truncate(entry.size)  # a hole: nothing is written
+    return path
+
+
+def _models(path: Path, recipe: Recipe, options: Options) -> list[Model]:
+    """Return the model in every type that it may get, the largest first."""
+    header = gguf.read(path)
+    if not header.number("block_count"):
+        raise ModelError(
+            f"{recipe.model.source} is a GGUF file without the layers of a language model.",
+            hint="Name a language model.",
+        )
+    kept = Model(header.quantization, path.stat().st_size, header, cost_of(header))
+    wanted = recipe.quantize
+    if wanted.type == _KEEP and header.is_quantized:
+        return [kept]
+    names = list(ALTERNATIVES)
+    if wanted.type == AUTO:
+        names = list(wanted.candidates or ALTERNATIVES)
+    elif wanted.type != _KEEP:
+        names = [wanted.type.removeprefix(_MIXED), *names]
+    found = predict.plan(path, list(dict.fromkeys(names)), imatrix=True, progress=options.progress)
+    models = [Model(name, each.bytes, header, cost_of(header, each.tensor_types)) for name, each in found.items()]
+    return sorted([*models, *([kept] if wanted.type == _KEEP else [])], key=lambda model: -model.size)
+
+
+def _chosen(recipe: Recipe, models: Sequence[Model]) -> list[Model]:
+    """Return those of the models that the recipe names."""
+    wanted = recipe.quantize
+    if wanted.type == _KEEP:
+        return [models[0]] if len(models) == 1 else [max(models, key=lambda model: model.size)]
+    if wanted.type == AUTO:
+        return list(models)
+    return [model for model in models if model.type == wanted.type.removeprefix(_MIXED).upper()]
+
+
+def _use(recipe: Recipe, other_disk: int) -> Use:
+    prompts = {
+        f"{service.id} {language}": text for service in recipe.services for language, text in service.prompt.items()
+    }
+    shared, longest = shared_tokens(prompts)
+    question = float(_QUESTION_TOKENS)
+    if recipe.knowledge and any(service.search for service in recipe.services):
+        question += recipe.knowledge.top * recipe.knowledge.passage_words * _TOKENS_PER_WORD
+    return Use(
+        recipe.target.context,
+        recipe.target.patrons,
+        shared,
+        longest,
+        int(question),
+        other_disk,
+        recipe.embedding is not None,
+    )
+
+
+def _documents(recipe: Recipe, base: Path) -> int:
+    if recipe.knowledge is None:
+        return 0
+    paths = {path for pattern in recipe.knowledge.documents for path in base.glob(pattern) if path.is_file()}
+    return _INDEX_FACTOR * sum(path.stat().st_size for path in paths)
+
+
+def this_machine(name: str, threads: int, folder: Path, options: Options) -> device.Profile:
+    """Probe this machine and return its profile.
+
+    Raises:
+        EngineError: the engine does not run here.
+    """
+    facts = machine.facts()
+    total, available = host.memory_bytes()
+    with options.store.scratch() as scratch:
+        measured = probe(scratch, threads, options.progress)
+    return device.Profile(
+        name=name,
+        title=f"{facts['cpu']}, {total / 1e9:.0f} GB",
+        cpu=str(facts["cpu"]),
+        cores=int(facts["physical_cores"]),
+        ram_gb=round(total / 1e9, 2),
+        system_gb=round(max(0, total - available) / 1e9, 2),
+        disk_gb=round(shutil.disk_usage(folder).free / 1e9, 1),
+        sources=["measured on the machine itself by publicai-edge device probe"],
+        measured=device.Measured.model_validate(measured),
+    )
+
+
+def given(ram_gb: float, disk_gb: float, cpu: str | None) -> device.Profile:
+    """Return a device of which memory and disk are known; with ``cpu``, as fast as that profile's."""
+    if cpu is None:
+        return device.Profile(
+            name="given", title="the device as given", cpu="unknown", cores=1, ram_gb=ram_gb, system_gb=1.0,
+            disk_gb=disk_gb,
+        )  # fmt: skip
+    known = device.load(cpu)
+    return known.model_copy(update={"ram_gb": ram_gb, "disk_gb": disk_gb, "title": f"{known.cpu}, as given"})

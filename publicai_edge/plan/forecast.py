@@ -1,0 +1,203 @@
+"""Puts a model's cost and a device's profile together: what it takes of memory and disk, and how fast it will be."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from publicai_edge import gguf
+from publicai_edge.engine import fit, warm
+from publicai_edge.plan.cost import Cost
+from publicai_edge.plan.device import Profile, Range
+
+# The process that serves the page, and the search model's beside it: measured with the demo bundle on x86-64.
+_SERVER_BYTES = 150 << 20
+_SEARCH_BYTES = 150 << 20
+_MEMORY_SPREAD = 0.1
+_LEAST_CONTEXT = 1024
+_TEMPLATE_TOKENS = 40
+_WRITTEN = 100  # tokens: speed is told for an answer of that length, at its middle
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as it would lie in the bundle.
+
+    Attributes:
+        type: its quantization type, as llama.cpp names it.
+        size: bytes of the file.
+        header: of the file it is made from.
+        cost: of an evaluation.
+    """
+
+    type: str
+    size: int
+    header: gguf.Header
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Use:
+    """How it is used.
+
+    Attributes:
+        context: tokens of a conversation.
+        patrons: answered at the same time.
+        shared_tokens: of all service prompts together, which are stored.
+        longest_prompt: tokens of the longest of them.
+        question_tokens: that are read before an answer: the question, and the passages with it.
+        other_disk: bytes of everything beside the model and the stored prompts.
+        search: whether there is a search model.
+    """
+
+    context: int
+    patrons: int
+    shared_tokens: int
+    longest_prompt: int
+    question_tokens: int
+    other_disk: int
+    search: bool
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is expected of a model on a device.
+
+    Attributes:
+        type: the model's quantization type.
+        disk: bytes of the bundle.
+        memory: bytes of the engine, the page's server and the search together.
+        need: the engine's part of it.
+        free: bytes of memory that the device has left beside its system; of disk in ``disk_free``.
+        first_token: seconds from a question to the answer's first word.
+        tokens_per_second: of one patron's answer.
+        problems: why it does not fit, in sentences; none where it does.
+    """
+
+    type: str
+    disk: int
+    memory: Range
+    need: fit.Need
+    free: int
+    disk_free: int
+    first_token: Range | None
+    tokens_per_second: Range | None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data; bytes, seconds and tokens a second."""
+        return {
+            "type": self.type,
+            "fits": self.fits,
+            "problems": list(self.problems),
+            "disk_bytes": self.disk,
+            "disk_free_bytes": self.disk_free,
+            "memory_bytes": self.memory.to_json(),
+            "memory_free_bytes": self.free,
+            "engine_bytes": {
+                "weights": self.need.weights,
+                "cache": self.need.cache,
+                "compute": self.need.compute,
+                "program": self.need.program,
+            },
+            "first_token_seconds": self.first_token.to_json() if self.first_token else None,
+            "tokens_per_second": self.tokens_per_second.to_json() if self.tokens_per_second else None,
+        }
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a recipe's ``[target]`` asks for."""
+
+    tokens_per_second: float | None = None
+    first_token_seconds: float | None = None
+
+
+def forecast(model: Model, use: Use, device: Profile, wanted: Wanted = Wanted()) -> Forecast:
+    """Return what is expected."""
+    cells = warm.cells(use.context, use.patrons) + use.shared_tokens
+    need = replace(fit.need(model.header, cells=cells, outputs=use.patrons), weights=model.size)
+    memory = need.total + _SERVER_BYTES + (_SEARCH_BYTES if use.search else 0)
+    stored = use.shared_tokens * fit.kv_bytes_per_cell(model.header)
+    speed = device.speed
+    first = rate = None
+    if speed:
+        depth = use.longest_prompt + use.question_tokens
+        seconds = speed.prompt_seconds(model.cost, use.question_tokens, use.longest_prompt)
+        each = speed.token_seconds(model.cost, depth + _WRITTEN // 2)
+        first = Range.around(seconds + each, speed.spread)
+        rate = Range.around(1 / each, speed.spread)
+    found = Forecast(
+        model.type,
+        model.size + use.other_disk + stored,
+        Range.around(memory, _MEMORY_SPREAD),
+        need,
+        max(0, int((device.ram_gb - device.system_gb) * 1e9)),
+        int(device.disk_gb * 1e9),
+        first,
+        rate,
+    )
+    return replace(found, problems=tuple(_problems(found, model, use, device, wanted)))
+
+
+def _problems(found: Forecast, model: Model, use: Use, device: Profile, wanted: Wanted) -> Iterator[str]:
+    trained = model.header.number("context_length")
+    if trained and use.context > trained:
+        yield f"the model was made for {trained:,} tokens of context, and target.context is {use.context:,}"
+    if found.disk > found.disk_free:
+        yield f"the bundle takes {found.disk / 1e9:.2f} GB of disk, and {found.disk_free / 1e9:.2f} GB are free"
+    if found.memory.middle > found.free:
+        yield (
+            f"it takes {found.memory.middle / 1e9:.2f} GB of memory, and of {device.ram_gb:g} GB the system leaves "
+            f"{found.free / 1e9:.2f} GB"
+        )
+    if wanted.tokens_per_second and found.tokens_per_second and found.tokens_per_second.high < wanted.tokens_per_second:
+        yield (
+            f"it writes {found.tokens_per_second.high:.1f} tokens/s at best, and target.tokens_per_second is "
+            f"{wanted.tokens_per_second:g}"
+        )
+    if wanted.first_token_seconds and found.first_token and found.first_token.low > wanted.first_token_seconds:
+        yield (
+            f"the first word takes {found.first_token.low:.1f} s at best, and target.first_token_seconds is "
+            f"{wanted.first_token_seconds:g}"
+        )
+
+
+def remedies(
+    models: Sequence[Model], use: Use, tried: Callable[[Model, Use], Forecast], chosen: str
+) -> list[tuple[str, Forecast]]:
+    """Return what would fit in place of what does not, each in words: another type, fewer patrons, a shorter context.
+
+    Args:
+        models: the model in every type that it could have, the largest first.
+        use: as the recipe has it.
+        tried: gives the forecast of a model and a use.
+        chosen: the type that does not fit.
+    """
+    found = []
+    mine = next(model for model in models if model.type == chosen)
+    for model in models:
+        if model.size < mine.size and (each := tried(model, use)).fits:
+            found.append((f'quantize.type = "{model.type}"', each))
+            break
+    for patrons in range(use.patrons - 1, 0, -1):
+        if (each := tried(mine, replace(use, patrons=patrons))).fits:
+            found.append((f"target.patrons = {patrons}", each))
+            break
+    context = use.context // 2
+    while context >= _LEAST_CONTEXT:
+        if (each := tried(mine, replace(use, context=context))).fits:
+            found.append((f"target.context = {context}", each))
+            break
+        context //= 2
+    return found
+
+
+def shared_tokens(prompts: Mapping[str, str]) -> tuple[int, int]:
+    """Return the tokens of all service prompts together, and of the longest; three bytes make one, as a rule."""
+    counts = [len(text.encode()) // 3 + _TEMPLATE_TOKENS for text in prompts.values()]
+    return sum(counts), max(counts, default=0)
