@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from publicai_edge import columns
 from publicai_edge.cli import options
 
 app = typer.Typer(no_args_is_help=True, help="Device profiles: those that come with the program, and one of this one.")
@@ -26,7 +27,7 @@ def list_(json_: options.Json = False, debug: options.Debug = False) -> None:
             [each.name, each.title, f"{each.ram_gb:g} GB", f"{len(each.published)} published figures"]
             for each in profiles
         ]
-        console.table("", ["name", "device", "memory", "speed from"], rows)
+        console.data(None, "\n".join(columns.lines([["name", "device", "memory", "speed from"], *rows])))
 
 
 @app.command("show")

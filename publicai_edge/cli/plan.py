@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from publicai_edge import columns
 from publicai_edge.cli import options
 from publicai_edge.errors import RecipeError
 
@@ -88,7 +89,8 @@ def _show(console: "Console", recipe: Path, found: "Plan") -> None:
     here = "nothing: all of it is in the cache" if not found.download else f"{_gb(found.download)}{moved}"
     console.data(None, f"Download  {here}")
     rows = [_row(each) for each in found.forecasts]
-    console.table("", ["type", "disk", "memory", "of", "first word", "tokens/s", "fits"], rows)
+    head = ["type", "disk", "memory", "of", "first word", "tokens/s"]
+    _table(console, [[*head, "fits"], *rows])
     for each in found.forecasts:
         for problem in each.problems:
             console.warn(f"{each.type}: {problem}.")
@@ -97,8 +99,12 @@ def _show(console: "Console", recipe: Path, found: "Plan") -> None:
     if found.instead:
         console.data(None, "This would fit instead:")
         rows = [[words, *_row(each)[1:-1]] for words, each in found.instead]
-        console.table("", ["change", "disk", "memory", "of", "first word", "tokens/s"], rows)
+        _table(console, [["change", *head[1:]], *rows])
     console.data(None, _basis(device))
+
+
+def _table(console: "Console", rows: list[list[str]]) -> None:
+    console.data(None, "\n".join(["", *columns.lines(rows, right=range(1, len(rows[0]))), ""]))
 
 
 def _row(each: "Forecast") -> list[str]:

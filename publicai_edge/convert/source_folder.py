@@ -83,6 +83,11 @@ def is_causal(config: dict[str, Any]) -> bool:
     return isinstance(named, list) and any("CausalLM" in str(name) or "LMHead" in str(name) for name in named)
 
 
+def sixteen_bits(config: dict[str, Any]) -> str:
+    """Return the 16-bit type that loses nothing, or least: what the model was published in."""
+    return "bf16" if "bfloat16" in (config.get("torch_dtype"), config.get("dtype")) else "f16"
+
+
 def check_weights(folder: Path) -> None:
     """See that all weights are there: every safetensors file is whole, and every tensor of the index is in its file.
 

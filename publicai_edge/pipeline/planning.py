@@ -19,7 +19,7 @@ from publicai_edge.quantize import predict
 from publicai_edge.recipe import AUTO, Recipe, lock
 
 if TYPE_CHECKING:
-    from publicai_edge.sources.peek import Peek
+    from publicai_edge.sources.peek import Entry, Peek
 
 ALTERNATIVES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M")
 """What a plan tries, the largest first, where the source has 16 bits a weight."""
@@ -29,6 +29,7 @@ _WORDS_PER_PASSAGE, _TOKENS_PER_WORD, _QUESTION_TOKENS = 120, 1.5, 60
 _PAGE_BYTES = 2 << 20  # the page, the licences, the manifest
 _INDEX_FACTOR = 3  # a document's passages, their vectors and the word index, by its own size
 _CLONE = 1 << 16
+_SAFETENSORS = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def plan(recipe: Recipe, recipe_path: Path, profile: device.Profile, options: Op
     request = Request(source.source, source.revision, source.sha256, base, MODEL_FILES)
     with options.store.scratch() as folder:
         with fetcher.peek(request, known.get("model")) as found:
-            path = _outline(found, folder, source.source)
+            path = _outline(found, folder, source.source, options)
             download, transferred = found.download, found.transferred
         models = _models(path, recipe, options)
         other = _PAGE_BYTES + _documents(recipe, base)
@@ -116,24 +117,51 @@ def _judged(
     return Plan(profile, download, transferred, forecasts, tuple(instead))
 
 
-def _outline(found: "Peek", folder: Path, source: str) -> Path:
-    """Return a file with the model's header and a hole where its weights would be."""
-    name = next((name for name in found.files if name.endswith(".gguf")), None)
-    if name is None:
-        raise ModelError(
-            f"{source} has no GGUF file, and a plan needs one: {', '.join(sorted(found.files)[:4])}.",
-            hint="Name a GGUF file of the same model, or `publicai-edge pull` and `convert` it first.",
-        )
-    entry = found.files[name]
-    with entry.open() as stream:
-        end = gguf.read_stream(stream, entry.size, name).data_start
+def _outline(found: "Peek", folder: Path, source: str, options: Options) -> Path:
+    """Return a GGUF file with the model's header and a hole where its weights would be."""
     path = folder / "outline.gguf"
+    if name := next((name for name in found.files if name.endswith(".gguf")), None):
+        entry = found.files[name]
+        with entry.open() as stream:
+            end = gguf.read_stream(stream, entry.size, name).data_start
+        _copy(entry, path, end)
+        return path
+    if not any(name.endswith(_SAFETENSORS) for name in found.files):
+        raise ModelError(
+            f"{source} has neither a GGUF file nor safetensors: {', '.join(sorted(found.files)[:4]) or 'no files'}.",
+            hint="Name a GGUF file, or a repository with safetensors.",
+        )
+    from publicai_edge.convert import gguf as to_gguf
+    from publicai_edge.convert import source_folder
+    from publicai_edge.pipeline.converter import converter_folder
+
+    model = folder / (source.rstrip("/").rpartition("/")[2] or "model")
+    for name, entry in found.files.items():
+        target = model / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _copy(entry, target, _header_end(entry, name) if name.endswith(_SAFETENSORS) else entry.size)
+    kind = source_folder.sixteen_bits(source_folder.read_config(model))
+    with converter_folder(options.store, options.progress, offline=options.offline) as converter:
+        to_gguf.outline(model, path, kind, converter, options.progress)
+    return path
+
+
+def _copy(entry: "Entry", path: Path, end: int) -> None:
+    """Copy the beginning of a file, and make a hole of the rest."""
     with entry.open() as stream, path.open("wb") as target:
         while end > 0 and (piece := stream.read(min(end, _CLONE))):
             target.write(piece)
             end -= len(piece)
-        target.truncate(entry.size)  # a hole: nothing is written
-    return path
+        target.truncate(entry.size)
+
+
+def _header_end(entry: "Entry", name: str) -> int:
+    with entry.open() as stream:
+        start = stream.read(8)
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > entry.size - 8:  # noqa: PLR2004 - safetensors begin with the length in eight bytes
+        raise ModelError(f"{name} is not a safetensors file.", hint="Choose another revision of the model.")
+    return 8 + length
 
 
 def _models(path: Path, recipe: Recipe, options: Options) -> list[Model]:

@@ -1,6 +1,5 @@
 """Each stage as a cached step: which inputs decide its result, and how it is called."""
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -97,13 +96,14 @@ def convert_model(runner: Runner, source: FileSet, name: str, *, offline: bool) 
 
     def run(folder: Path) -> dict[str, Any]:
         from publicai_edge.convert.gguf import GgufSettings, convert
+        from publicai_edge.convert import source_folder
         from publicai_edge.pipeline.converter import converter_files
 
         converter = converter_files(runner.store, runner.progress, offline=offline)
         with runner.store.scratch() as work:
             runner.store.checkout(source, work / "source")
             runner.store.checkout(converter, work / "converter")
-            kind = _sixteen_bits(work / "source" / CONFIG_FILE)
+            kind = source_folder.sixteen_bits(source_folder.read_config(work / "source"))
             settings = GgufSettings(type=kind, name=name.rstrip("/").rpartition("/")[2])
             with named(work / "source", name):
                 report, child = convert(
@@ -114,12 +114,6 @@ def convert_model(runner: Runner, source: FileSet, name: str, *, offline: bool) 
 
     inputs = {"source": source.sha256, "name": name}
     return runner.run(Step("gguf", _TO_GGUF_CODE, _TO_GGUF, inputs, run))
-
-
-def _sixteen_bits(config: Path) -> str:
-    """Return the 16-bit type that loses nothing, or least: what the model was published in."""
-    stated = json.loads(config.read_text("utf-8"))
-    return "bf16" if "bfloat16" in (stated.get("torch_dtype"), stated.get("dtype")) else "f16"
 
 
 def quantize_model(runner: Runner, model: Blob, settings: Quantize, name: str) -> StepResult:

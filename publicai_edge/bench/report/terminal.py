@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
+from publicai_edge import columns
 from publicai_edge.bench.compare import Comparison
 from publicai_edge.bench.report.numbers import meaning, shown, spread, verdict_rows
 from publicai_edge.bench.result import Run
@@ -25,7 +26,7 @@ def render(run: Run, width: int = 100) -> str:
         (figure.name, shown(figure.median.value, figure.unit), spread(figure), meaning(figure.name))
         for figure in run.figures
     ]
-    lines += _columns(rows)
+    lines += columns.lines(rows, right={1, 2})
     if found := shares(run):
         lines.append("")
         lines += [f"{share}." for share in found if share.figure in _told(run)]
@@ -43,21 +44,9 @@ def _told(run: Run) -> set[str]:
 def render_comparison(comparison: Comparison) -> str:
     """Return a comparison as text that ends with a newline."""
     rows: list[Sequence[str]] = [("figure", "before", "after", "change", "verdict"), *verdict_rows(comparison)]
-    lines = [f"{comparison.before} → {comparison.after}", "", *_columns(rows)]
+    lines = [f"{comparison.before} → {comparison.after}", "", *columns.lines(rows, right={1, 2, 3})]
     for name, (before, after) in comparison.changed.items():
         lines.append(f"{name}: {before} → {after}")
     if comparison.missing:
         lines.append(f"In one of the two only: {', '.join(comparison.missing)}.")
     return "\n".join(lines) + "\n"
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    right = {1, 2} if len(rows[0]) == 4 else {1, 2, 3}  # noqa: PLR2004 - the two tables above
-    found = []
-    for row in rows:
-        cells = [
-            cell.rjust(widths[place]) if place in right else cell.ljust(widths[place]) for place, cell in enumerate(row)
-        ]
-        found.append("  ".join(cells).rstrip())
-    return found

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from publicai_edge import atomic
-from publicai_edge.convert.gguf import failures, memory, thrift
+from publicai_edge.convert.gguf import failures, header_only, memory, thrift
 from publicai_edge.errors import PublicAIError
 from publicai_edge.progress import Progress, Task
 
@@ -43,7 +43,7 @@ def run(payload: dict[str, Any], progress: Progress) -> None:
         written = _Written(target, task)
         with memory.released_pages(weights, written.look):
             try:
-                _convert(Path(payload["converter"]), folder, target, payload["type"], task)
+                _convert(payload, folder, target, task)
             except PublicAIError:
                 raise
             except OSError as error:
@@ -78,7 +78,8 @@ class _Written:
         self._seen = max(self._seen, size)
 
 
-def _convert(converter: Path, folder: Path, target: Path, type_name: str, task: Task) -> None:
+def _convert(payload: dict[str, Any], folder: Path, target: Path, task: Task) -> None:
+    converter = Path(payload["converter"])
     sys.dont_write_bytecode = True
     sys.path[:0] = [str(converter), str(converter / "gguf-py")]
     import conversion  # type: ignore[import-not-found]
@@ -86,9 +87,12 @@ def _convert(converter: Path, folder: Path, target: Path, type_name: str, task: 
     import gguf  # type: ignore[import-not-found]
 
     _require_supported(conversion, folder)
-    thrift.apply(conversion, gguf, task)
+    if payload.get("outline"):
+        header_only.apply(gguf)
+    else:
+        thrift.apply(conversion, gguf, task)
     memory.give_back()
-    sys.argv = ["convert_hf_to_gguf.py", str(folder), "--outfile", str(target), "--outtype", type_name]
+    sys.argv = ["convert_hf_to_gguf.py", str(folder), "--outfile", str(target), "--outtype", payload["type"]]
     convert_hf_to_gguf.main()
     atomic.fsync_path(target)
 

@@ -6,6 +6,7 @@ name, type and converter give the same bytes, wherever they lie; the source is n
 
 import importlib.metadata
 from pathlib import Path
+from typing import Any
 
 from publicai_edge import atomic, child, gguf
 from publicai_edge.child import ChildResult
@@ -51,12 +52,7 @@ def convert(
         staged.mkdir(parents=True)
         folder.stage(source, staged)
         payload = {
-            "folder": str(staged.absolute()),
-            "target": str(made.absolute()),
-            "converter": str(converter.resolve()),
-            "type": settings.type,
-            "source": str(source),
-            "architecture": folder.architecture(config),
+            **_payload(source, staged, made, settings.type, converter, config),
             "label": f"Converting to {settings.type.upper()} GGUF",
         }
         result = child.run(f"{_HERE}.run:run", payload, what=f"convert {source} to GGUF", progress=progress)
@@ -80,6 +76,47 @@ def convert(
         made.replace(target)
         atomic.fsync_path(target.parent)
     return report, result
+
+
+def outline(source: Path, target: Path, type_name: str, converter: Path, progress: Progress) -> None:
+    """Write the GGUF file that :func:`convert` would, with a hole in place of the weights.
+
+    Args:
+        source: a folder in Hugging Face layout; of its safetensors only the headers are read.
+        target: the file.
+        type_name: of :data:`TYPES`.
+        converter: as :func:`convert` takes it.
+        progress: shows what is going on.
+
+    Raises:
+        ModelError: the folder cannot be converted.
+        HostError: packages are missing.
+    """
+    packages.require(_PACKAGES, "GGUF")
+    config = folder.check(source)
+    with atomic.temporary_folder(target.parent) as work:
+        staged = work / folder.stable_name(source, config)
+        staged.mkdir()
+        folder.stage(source, staged)
+        payload = {
+            **_payload(source, staged, target, type_name, converter, config),
+            "label": "Looking at what the converter would write",
+            "outline": True,
+        }
+        child.run(f"{_HERE}.run:run", payload, what=f"look at {source}", progress=progress)
+
+
+def _payload(
+    source: Path, staged: Path, target: Path, type_name: str, converter: Path, config: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "folder": str(staged.absolute()),
+        "target": str(target.absolute()),
+        "converter": str(converter.resolve()),
+        "type": type_name,
+        "source": str(source),
+        "architecture": folder.architecture(config),
+    }
 
 
 def _versions() -> dict[str, str]:
