@@ -2,10 +2,10 @@
 
     python benchmarks/bench_verdicts.py [--quick] [--json FILE] [--model FILE] [--comparisons N]
 
-Short benchmarks of the same build on the same model follow one another, and each is compared with the one before: every
-figure that is called faster or slower is a false alarm. Then benchmarks that are slower by a tenth, planted in the
-process that is measured (`benchmarks/slowed.py`), take turns with unchanged ones: the slowdown must be found, or the
-verdict be that it cannot be told; "faster" and "the same" are wrong.
+The build is measured in turns with itself, and compared: every figure that is called faster or slower is a false alarm.
+Then it is measured in turns with one that is slower by a tenth, planted in the process that is measured
+(`benchmarks/slowed.py`): the slowdown must be found, or the verdict be that it cannot be told; "faster" and "the same"
+are wrong.
 """
 
 import argparse
@@ -20,41 +20,35 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import material, rows, slowed
 from benchmarks.rows import Row
-from publicai_edge.bench import speed
-from publicai_edge.bench.compare import compare
-from publicai_edge.bench.result import Run
-from publicai_edge.bench.run import run
+from publicai_edge.bench import turns
+from publicai_edge.bench.compare import Comparison, compare
 from publicai_edge.bench.settings import Effort, Settings, Target
+from publicai_edge.bench.turns import Side
 from publicai_edge.host import physical_cores
 from publicai_edge.pipeline.benchmarking import choose
 from publicai_edge.progress import Silent
 
-SHARE = 0.1
-SETTINGS = Settings(threads=physical_cores(), lengths=(128,), tokens=48, parts=("speed",))
+SETTINGS = Settings(threads=physical_cores(), lengths=(128,), tokens=32, parts=("speed",))
 EFFORT = Effort(rounds=10, within=1.0, seconds=0.0)
-SLOWED = ("decode@0", "prefill@128", "decode@128")
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Makes short benchmarks of one model."""
+    """Compares short benchmarks of one model."""
 
     target: Target
     folder: Path
 
-    def run(self, share: float = 0.0) -> Run:
-        """Return a benchmark, slowed down by ``share``."""
-
-        def part() -> speed.Samples:
-            return slowed.measure(self.target, SETTINGS, share) if share else speed.measure(self.target, SETTINGS)
-
-        output = self.folder / "run.json"
-        return run(self.target, SETTINGS, EFFORT, output, Silent(), config=None, system="", measure={"speed": part})
+    def compare(self, before: str = turns.__name__, after: str = turns.__name__) -> Comparison:
+        """Return the comparison of what two modules measure."""
+        python = Path(sys.executable)
+        first, second = (Side(self.target, SETTINGS, python, module) for module in (before, after))
+        return compare(*turns.run(first, second, EFFORT, self.folder, Silent()))
 
 
 def main() -> int:
     """Run it, and print the table."""
-    os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)  # for the processes that are slowed down
+    os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)  # for the processes that are started
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="10 comparisons and 4 slowdowns")
     parser.add_argument("--comparisons", type=int, help="comparisons of the build with itself (default: 100)")
@@ -71,15 +65,13 @@ def main() -> int:
 
 def itself(bench: Bench, count: int) -> list[Row]:
     """Compare a build with itself."""
-    before, alarms, words = bench.run(), [], Counter[str]()
+    alarms, words = [], Counter[str]()
     for number in range(count):
-        after = bench.run()
-        found = compare(before, after)
+        found = bench.compare()
         words.update(verdict.word for verdict in found.verdicts)
         alarms.append(float(any(verdict.better is not None for verdict in found.verdicts)))
         told = ", ".join(f"{verdict.figure} {verdict.word}" for verdict in found.verdicts if verdict.better is not None)
         print(f"  itself {number + 1}/{count}: {told or 'no alarm'}", file=sys.stderr, flush=True)
-        before = after
     print(f"  verdicts on the build itself: {dict(words)}", file=sys.stderr)
     share = 100 * sum(alarms) / len(alarms)
     return [rows.at_most("comparisons of a build with itself that raise an alarm", "%", [share], 2)]
@@ -87,16 +79,13 @@ def itself(bench: Bench, count: int) -> list[Row]:
 
 def planted(bench: Bench, count: int) -> list[Row]:
     """Compare a build with one that is slower by a tenth."""
-    words = {name: Counter[str]() for name in SLOWED}
+    words: dict[str, Counter[str]] = {}
     for number in range(count):
-        order = [0.0, SHARE] if number % 2 == 0 else [SHARE, 0.0]
-        runs = {share: bench.run(share) for share in order}
-        found = compare(runs[0.0], runs[SHARE])
+        found = bench.compare(after=slowed.__name__)
         for verdict in found.verdicts:
-            if verdict.figure in words:
-                words[verdict.figure][verdict.word] += 1
-        told = ", ".join(f"{item.figure} {item.word}" for item in found.verdicts if item.figure in words)
-        print(f"  slower by {SHARE:.0%} {number + 1}/{count}: {told}", file=sys.stderr, flush=True)
+            words.setdefault(verdict.figure, Counter())[verdict.word] += 1
+        told = ", ".join(f"{item.figure} {item.word} ({item.ratio.value - 1:+.1%})" for item in found.verdicts)
+        print(f"  slower by {slowed.SHARE:.0%} {number + 1}/{count}: {told}", file=sys.stderr, flush=True)
     table = []
     for name, counted in words.items():
         missed, wrong = count - counted["slower"], counted["faster"] + counted["same"]

@@ -9,10 +9,14 @@ A machine is not the same from minute to minute: it grows warm, and others use i
 their own samples: its memory's bandwidth and its arithmetic. So each figure is judged twice, as it is and corrected by
 what the machine did meanwhile, and a verdict counts when both agree.
 
+Two runs that took turns (:mod:`publicai_edge.bench.turns`) had the same machine at every moment. Of them the ratios of
+the pairs are taken, with the signed-rank interval (:func:`publicai_edge.bench.statistics.paired`), and nothing is
+corrected.
+
 Runs that differ in anything but the program are not compared: the machine, the model, the settings.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -102,10 +106,13 @@ def compare(before: Run, after: Run, *, despite: Collection[str] = (), same_with
     pairs = [(before.figure(name), after.figure(name)) for name in names]
     confidence = 1 - ERROR / max(1, len(pairs))
     moved: dict[str, float | None] = dict.fromkeys(REFERENCES)
-    if "machine" not in despite:  # else the machine's speed is what is compared
+    ratios = _ratios(before, after)
+    if "machine" not in despite and not ratios:  # else the machine's speed is what is compared
         moved = {name: _moved(before.figure(name), after.figure(name)) for name in REFERENCES}
     verdicts = tuple(
-        _judge(first, second, confidence, same_within, moved) for first, second in pairs if first and second
+        _judge(first, second, confidence, same_within, moved, ratios.get(first.name))
+        for first, second in pairs
+        if first and second
     )
     missing = {figure.name for run in (before, after) for figure in run.figures} - set(names) - set(REFERENCES)
     changed = differences(before.engine, after.engine)
@@ -172,17 +179,33 @@ def _moved(before: Figure | None, after: Figure | None) -> float | None:
     return statistics.ratio(before.samples, after.samples).value if before and after else None
 
 
+def _ratios(before: Run, after: Run) -> dict[str, list[float]]:
+    """Return the ratios of each figure's pairs where the two runs took turns; else none."""
+    first, second = before.turns, after.turns
+    if not first or not second or first.id != second.id or first.place == second.place:
+        return {}
+    turned = first.place > second.place
+    return {name: [1 / value if turned else value for value in values] for name, values in first.ratios.items()}
+
+
 def _judge(
-    before: Figure, after: Figure, confidence: float, same_within: float, moved: Mapping[str, float | None]
+    before: Figure,
+    after: Figure,
+    confidence: float,
+    same_within: float,
+    moved: Mapping[str, float | None],
+    ratios: Sequence[float] | None,
 ) -> Verdict:
-    raw = statistics.ratio(before.samples, after.samples, confidence)
+    raw = (
+        statistics.paired(ratios, confidence) if ratios else statistics.ratio(before.samples, after.samples, confidence)
+    )
     factor = _correction(before, moved)
     corrected = Estimate(raw.value * factor, raw.low * factor, raw.high * factor)
     first, second = (_change(estimate, same_within) for estimate in (raw, corrected))
     why = ""
     change = first if first == second else None
     if change is None:
-        fewest = statistics.fewest_for(confidence)
+        fewest = statistics.fewest_pairs_for(confidence) if ratios else statistics.fewest_for(confidence)
         if min(len(before.samples), len(after.samples)) < fewest:
             why = f"too few rounds: {fewest} a side are needed"
         elif first and second:

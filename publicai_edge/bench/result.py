@@ -91,6 +91,21 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Turns:
+    """What a run knows of the other one that it took turns with.
+
+    Attributes:
+        id: the same in both, and in no other.
+        place: 0 for the one that came first in the comparison, 1 for the other.
+        ratios: of each figure, the second over the first, one for each pair of processes.
+    """
+
+    id: str
+    place: int
+    ratios: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
 class Run:
     """One benchmark.
 
@@ -104,6 +119,7 @@ class Run:
         notes: sentences that a reader must know: what could not be measured, and why; what disturbed it.
         started: when, in UTC, ISO 8601.
         seconds: how long it took.
+        turns: where it was measured in turns with another: what :mod:`publicai_edge.bench.turns` says of that.
     """
 
     subject: Subject
@@ -116,6 +132,7 @@ class Run:
     started: str = ""
     seconds: float = 0.0
     form: int = field(default=FORM)
+    turns: Turns | None = None
 
     def figure(self, name: str) -> Figure | None:
         """Return a figure by its name."""
@@ -145,7 +162,17 @@ class Run:
             started=str(data["started"]),
             seconds=float(data["seconds"]),
             form=int(data["form"]),
+            turns=_turns(data.get("turns")),
         )
+
+
+def _turns(data: Mapping[str, Any] | None) -> Turns | None:
+    if data is None:
+        return None
+    ratios = {str(name): tuple(map(float, values)) for name, values in data["ratios"].items()}
+    if not all(0 < value < math.inf for values in ratios.values() for value in values):
+        raise ValueError("a ratio that is not above 0")
+    return Turns(str(data["id"]), int(data["place"]), ratios)
 
 
 def read(path: Path) -> Run:

@@ -7,11 +7,10 @@ Invariants: a benchmark that is ended goes on where it was: each finished round 
 result is written; a round counts whole or not at all.
 """
 
-import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,14 @@ from typing import Any
 from publicai_edge import __version__, atomic, digest
 from publicai_edge.bench import documents, machine, service, speed, statistics
 from publicai_edge.bench.result import Figure, Run, Unit
+from publicai_edge.bench.rounds import Kept
 from publicai_edge.bench.settings import Effort, Settings, Target
 from publicai_edge.bench.speed import Samples
 from publicai_edge.engine.config import EngineConfig
 from publicai_edge.errors import EngineError
 from publicai_edge.progress import Progress
 
-_UNITS: dict[str, Unit] = {
+UNITS: dict[str, Unit] = {
     "prefill": "tokens/s",
     "decode": "tokens/s",
     "patrons": "tokens/s",
@@ -44,33 +44,6 @@ _UNITS: dict[str, Unit] = {
 # Held to no precision: they are for orientation, or as steady as the machine lets them be.
 _LOOSE = {"load", "start", "memory", "gpu_memory", "bandwidth", "peak", "energy", "first_token_cold"}
 _FEWEST = 6
-
-
-@dataclass
-class _Kept:
-    """The rounds there are, and where they are kept."""
-
-    place: Path
-    key: str
-    rounds: list[dict[str, Any]] = field(default_factory=list)
-
-    @staticmethod
-    def open(place: Path, key: str) -> "_Kept":
-        """Take up the rounds of a benchmark that was ended; those of another one are dropped."""
-        kept = _Kept(place, key)
-        head = {"key": key}
-        with contextlib.suppress(OSError, ValueError):  # there is none; or the last line was cut short
-            lines = iter(place.read_text("utf-8").splitlines())
-            if json.loads(next(lines, "null")) == head:
-                for line in lines:
-                    kept.rounds.append(json.loads(line))
-        atomic.write_bytes(place, "".join(json.dumps(value) + "\n" for value in [head, *kept.rounds]).encode())
-        return kept
-
-    def add(self, values: dict[str, Any]) -> None:
-        with self.place.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(values) + "\n")
-        self.rounds.append(values)
 
 
 def run(
@@ -101,7 +74,7 @@ def run(
     """
     parts = dict(measure) if measure is not None else _parts(target, settings, config, system)
     key = digest.of_json({"target": asdict(target.subject), "settings": settings.to_json(), "version": __version__})
-    kept = _Kept.open(output.with_name(f"{output.name}.part"), key)
+    kept = Kept.open(output.with_name(f"{output.name}.part"), key)
     hot = machine.throttled()
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     if kept.rounds:
@@ -130,7 +103,7 @@ def run(
         subject=target.subject,
         settings=settings.to_json(),
         machine=machine.facts(),
-        engine=_engine(target, facts),
+        engine=engine_facts(target.engine, facts),
         work=target.work,
         figures=figures,
         notes=tuple(notes),
@@ -138,7 +111,7 @@ def run(
         seconds=round(time.monotonic() - began, 1),
     )
     atomic.write_bytes(output, (json.dumps(result.to_json(), indent=1) + "\n").encode())
-    kept.place.unlink(missing_ok=True)
+    kept.done()
     return result
 
 
@@ -175,7 +148,7 @@ def _figures(rounds: list[dict[str, Any]]) -> tuple[Figure, ...]:
             continue
         samples = tuple(float(item["values"][name]) for item in rounds)
         disturbed = sum(name in item["disturbed"] for item in rounds)
-        found.append(Figure(name, _UNITS[name.partition("@")[0]], samples, disturbed))
+        found.append(Figure(name, UNITS[name.partition("@")[0]], samples, disturbed))
     return tuple(found)
 
 
@@ -206,9 +179,10 @@ def _notes(figures: tuple[Figure, ...], effort: Effort, hot: int | None) -> list
     return notes
 
 
-def _engine(target: Target, facts: Mapping[str, Any]) -> dict[str, Any]:
+def engine_facts(engine: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the versions of this program and of its engine, and of ``facts`` what says how it was built."""
     from importlib.metadata import version
 
-    library = "llama-cpp-python" if target.engine == "llama" else "onnxruntime"
+    library = "llama-cpp-python" if engine == "llama" else "onnxruntime"
     found = {"publicai-edge": __version__, library: version(library)}
     return {**found, **{name: facts[name] for name in ("build", "gpus", "gpu_layers") if name in facts}}

@@ -24,7 +24,8 @@ from publicai_edge.bench.settings import Settings, Target
 from publicai_edge.progress import Progress, Silent
 
 _TRIES = 2  # a sample that others disturbed is taken once more
-_WARM_UP = 32
+WARM_UP = 32
+"""Tokens that are read before anything is measured."""
 _SEED = 4711
 
 
@@ -87,12 +88,12 @@ def measure_here(payload: dict[str, Any], _progress: Progress) -> dict[str, Any]
     found.take("bandwidth", limits.bandwidth)
     found.take("peak", limits.peak)
     started = time.perf_counter()
-    with _opened(payload, found.facts) as context:
+    with opened(payload, found.facts) as context:
         found.values["load"] = time.perf_counter() - started
         if "gpu_memory" in found.facts:
             found.values["gpu_memory"] = float(found.facts.pop("gpu_memory"))
         lane = Lane(context)
-        lane.read(_WARM_UP)
+        lane.read(WARM_UP)
         lane.write(2)
         lane.clear()
         found.take("decode@0", lambda: lane.write(payload["tokens"]))
@@ -118,7 +119,7 @@ def _take_energy(lane: "Lane", tokens: int, found: Samples) -> None:
 
 
 @contextmanager
-def _opened(payload: dict[str, Any], facts: dict[str, Any]) -> Iterator[Any]:
+def opened(payload: dict[str, Any], facts: dict[str, Any]) -> Iterator[Any]:
     """Load the model and make room for the longest prompt and what is written behind it."""
     path, threads = Path(payload["model"]), payload["threads"]
     room = max(payload["lengths"], default=0) + payload["tokens"] + 1
@@ -126,7 +127,7 @@ def _opened(payload: dict[str, Any], facts: dict[str, Any]) -> Iterator[Any]:
         from publicai_edge.engine.onnx.context import OnnxContext, OnnxModel
 
         onnx = OnnxModel(path, threads)
-        yield OnnxContext(onnx, length=max(room, _WARM_UP + 3), n_seq=1)
+        yield OnnxContext(onnx, length=max(room, WARM_UP + 3), n_seq=1)
         return
     from publicai_edge import gguf
     from publicai_edge.engine.gpu import gpu_plan, gpus
@@ -138,7 +139,7 @@ def _opened(payload: dict[str, Any], facts: dict[str, Any]) -> Iterator[Any]:
     if layers is None:
         layers = gpu_plan(gguf.read(path), devices, cells=room)
     model = LlamaModel(path, gpu_layers=layers)
-    context = LlamaContext(model, n_ctx=max(room, _WARM_UP + 3), n_seq=1, threads=threads)
+    context = LlamaContext(model, n_ctx=max(room, WARM_UP + 3), n_seq=1, threads=threads)
     if layers:
         facts["gpu_layers"] = layers
         facts["gpus"] = [device.name for device in devices]
@@ -158,6 +159,11 @@ class Lane:
         self._at = 0
         numbers = random.Random(_SEED)  # noqa: S311 - not for secrets
         self._tokens = [numbers.randrange(context.model.n_vocab) for _ in range(context.n_batch)]
+
+    @property
+    def position(self) -> int:
+        """How many tokens are there."""
+        return self._at
 
     def clear(self) -> None:
         """Forget what was read and written."""

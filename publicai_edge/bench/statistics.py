@@ -5,7 +5,9 @@ Timings have long tails and no known distribution, so everything here goes by ra
 - a median's interval lies between two order statistics, by the binomial distribution (Conover, *Practical
   Nonparametric Statistics*, 3.2);
 - the ratio of two sets is the Hodges-Lehmann estimate on logarithms, the median of all pairwise ratios, and its
-  interval inverts the exact Mann-Whitney test (Hollander, Wolfe, Chicken, *Nonparametric Statistical Methods*, 4.3).
+  interval inverts the exact Mann-Whitney test (Hollander, Wolfe, Chicken, *Nonparametric Statistical Methods*, 4.3);
+- of things measured in pairs, the ratio is the median of the means of every two pairs' ratios, on logarithms, and its
+  interval inverts the exact signed-rank test of Wilcoxon (the same book, 3.3).
 
 Invariants: an interval holds its estimate; where there are too few samples for the confidence asked for, it is
 infinite, never narrower than it may be.
@@ -66,6 +68,30 @@ def ratio(before: Sequence[float], after: Sequence[float], confidence: float = 0
     return Estimate(value, math.exp(logs[outside - 1]), math.exp(logs[-outside]))
 
 
+def paired(ratios: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """Return the ratio of two things that were measured side by side, with its interval.
+
+    Args:
+        ratios: of each pair, in any order.
+        confidence: at least so sure is the interval.
+    """
+    logs = [math.log(value) for value in ratios]
+    means = sorted((first + second) / 2 for place, first in enumerate(logs) for second in logs[place:])
+    value = math.exp(median(means))
+    outside = _ranks_outside(_subset_sums(len(logs)), (1 - confidence) / 2)
+    if not outside:
+        return Estimate(value, 0.0, math.inf)
+    return Estimate(value, math.exp(means[outside - 1]), math.exp(means[-outside]))
+
+
+def fewest_pairs_for(confidence: float) -> int:
+    """Return how many pairs :func:`paired` needs for an interval of this confidence."""
+    count = 2
+    while not _ranks_outside(_subset_sums(count), (1 - confidence) / 2):
+        count += 1
+    return count
+
+
 def fewest_for(confidence: float) -> int:
     """Return how many samples a side :func:`ratio` needs for an interval of this confidence."""
     count = 2
@@ -111,6 +137,16 @@ def _arrangements(first: int, second: int) -> tuple[int, ...]:
             counts[place] -= counts[place - second - i]
         for place in range(i, size):
             counts[place] += counts[place - i]
+    return tuple(counts)
+
+
+@cache
+def _subset_sums(count: int) -> tuple[int, ...]:
+    """Return, for each value of Wilcoxon's W, in how many of all choices of signs it has that value."""
+    counts = [1] + [0] * (count * (count + 1) // 2)
+    for rank in range(1, count + 1):
+        for place in range(len(counts) - 1, rank - 1, -1):
+            counts[place] += counts[place - rank]
     return tuple(counts)
 
 

@@ -95,8 +95,8 @@ def convert_model(runner: Runner, source: FileSet, name: str, *, offline: bool) 
     """
 
     def run(folder: Path) -> dict[str, Any]:
-        from publicai_edge.convert.gguf import GgufSettings, convert
         from publicai_edge.convert import source_folder
+        from publicai_edge.convert.gguf import GgufSettings, convert
         from publicai_edge.pipeline.converter import converter_files
 
         converter = converter_files(runner.store, runner.progress, offline=offline)
