@@ -137,9 +137,8 @@ def _enough(rounds: list[dict[str, Any]], effort: Effort, seconds: float) -> boo
 def _pair(before: Side, after: Side) -> dict[str, Any]:
     """Start two processes, let them measure in turns, and return the speeds of every turn."""
     with ExitStack() as stack:
+        # One after the other: two that load at once, with a thread for every core each, take four times as long.
         one, other = (stack.enter_context(_started(side)) for side in (before, after))
-        for process in (one, other):
-            process.wait_until_ready()
         figures: dict[str, tuple[list[float], list[float]]] = {}
         for name, turns in _plan(before.settings):
             mine, theirs = figures.setdefault(name, ([], []))
@@ -187,9 +186,6 @@ class _Process:
     def begin(self) -> None:
         """Have the model loaded."""
         self._tell({"protocol": PROTOCOL, **payload(self._side.target, self._side.settings)})
-
-    def wait_until_ready(self) -> None:
-        """Return when it is."""
         answer = self._answer()
         if answer.get("protocol") != PROTOCOL:
             raise EngineError(
