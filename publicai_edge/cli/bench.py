@@ -99,6 +99,75 @@ def run(
     console.say(f"The result: {place}")
 
 
+@app.command("turns")
+def turns(
+    before: Annotated[Path, typer.Argument(help="A GGUF file, or the folder of a model in ONNX.", show_default=False)],
+    after: Annotated[
+        Path | None, typer.Argument(help="Another, to hold against it (default: the same).", show_default=False)
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for before.json and after.json.")] = Path(
+        "turns"
+    ),
+    before_python: Annotated[
+        Path | None,
+        typer.Option("--before-python", help="The python of the other program's environment.", show_default="this one"),
+    ] = None,
+    after_python: Annotated[
+        Path | None,
+        typer.Option("--after-python", help="The python that AFTER is measured with.", show_default="this one"),
+    ] = None,
+    lengths: Annotated[
+        list[int] | None,
+        typer.Option("--length", min=16, help="Tokens of a prompt; several times.", show_default="128, 512, 1024"),
+    ] = None,
+    tokens: Annotated[int, typer.Option("--tokens", min=16, help="Tokens written for a figure of decoding.")] = 64,
+    rounds: Annotated[int, typer.Option("--rounds", min=2, help="Fewest pairs of processes.")] = 12,
+    within: Annotated[
+        float, typer.Option("--within", min=0.5, max=50, help="How well ratios are to be known, in percent.")
+    ] = 3.0,
+    budget: Annotated[float, typer.Option("--budget", min=0, help="Seconds after which it ends anyway.")] = 300.0,
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
+    json_: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Measure two programs, or two models, in turns of a tenth of a second, and compare them.
+
+    For machines that are not quiet: what others do there falls on both alike. Give the python of an environment with
+    the other version of publicai-edge; or two models; or both. Both are in memory at the same time. Ended in the
+    middle, it goes on where it was.
+
+    Example:  publicai-edge bench turns model.gguf --before-python ../released/bin/python
+
+    Example:  publicai-edge bench turns q4_0.gguf q4_k_m.gguf
+    """
+    import sys
+
+    from publicai_edge import atomic
+    from publicai_edge.bench.compare import compare as judge
+    from publicai_edge.bench.report.terminal import render_comparison
+    from publicai_edge.bench.settings import Effort, Settings
+    from publicai_edge.engine.threads import threads_on_this_machine
+    from publicai_edge.pipeline import benchmarking
+
+    console = options.console(as_json=json_, debug=debug, quiet=quiet)
+    settings = Settings(
+        threads=threads or threads_on_this_machine(),
+        lengths=tuple(sorted(set(lengths or Settings.lengths))),
+        tokens=tokens,
+        parts=("speed",),
+    )
+    mine = Path(sys.executable)
+    pythons = before_python or mine, after_python or mine
+    with atomic.host_errors("write", output):
+        output.mkdir(parents=True, exist_ok=True)
+    effort = Effort(rounds, within / 100, budget)
+    first, second = benchmarking.in_turns((before, after or before), pythons, settings, effort, output, console)
+    found = judge(first, second, despite=("model",) if after else ())
+    console.data(found.to_json(), render_comparison(found).rstrip("\n"))
+    console.say(f"The results: {output / 'before.json'} and {output / 'after.json'}")
+
+
 def _width() -> int:
     import shutil
 

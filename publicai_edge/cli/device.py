@@ -53,7 +53,8 @@ def show(
     for figure in found.published:
         speeds = [(figure.prefill, "read"), (figure.decode, "written")]
         told = ", ".join(f"{speed:g} tokens/s {what}" for speed, what in speeds if speed)
-        lines.append(f"Published  {figure.model}: {told}  ({figure.source})")
+        where = f" on {figure.machine}" if figure.machine else ""
+        lines.append(f"Published  {figure.model}{where}: {told}  ({figure.source})")
     if found.measured:
         rates = ", ".join(f"{family} {rate / 1e9:.1f}" for family, rate in found.measured.read.items())
         lines.append(f"Measured   GB of weights a second: {rates}  (threads: {found.measured.threads})")

@@ -136,8 +136,10 @@ def _basis(device: "Profile") -> str:
             "Speeds are predicted from what was measured on that machine (±25 %). Measure: publicai-edge bench BUNDLE"
         )
     if device.published:
+        others = sorted({figure.machine for figure in device.published if figure.machine})
+        stand_in = f", some of them of other machines ({'; '.join(others)})" if others else ""
         return (
-            f"Speeds are predicted from {len(device.published)} published figures; expect no more of them than their "
-            "range. On the machine itself: publicai-edge device probe FILE, then plan --device FILE."
+            f"Speeds are predicted from {len(device.published)} published figures{stand_in}; expect no more of them "
+            "than their range. On the machine itself: publicai-edge device probe FILE, then plan --device FILE."
         )
     return "Nothing is known of the device's speed: name one with --device, or with --cpu."

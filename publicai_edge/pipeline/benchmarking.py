@@ -5,6 +5,7 @@ from pathlib import Path
 
 from publicai_edge import digest, gguf
 from publicai_edge.bench import run as bench
+from publicai_edge.bench import turns
 from publicai_edge.bench.result import Run, Subject, Work
 from publicai_edge.bench.roofline import work_of
 from publicai_edge.bench.service import SYSTEM
@@ -61,14 +62,40 @@ def measure(chosen: Chosen, settings: Settings, effort: Effort, output: Path, pr
         RecipeError: a prompt is longer than the model's context.
         PublicAIError: it cannot be loaded, or does not run.
     """
-    longest, trained = max(settings.lengths, default=0), chosen.target.context_trained
+    _check_lengths(chosen.target, settings)
+    return bench.run(chosen.target, settings, effort, output, progress, config=chosen.config, system=chosen.system)
+
+
+def in_turns(
+    paths: tuple[Path, Path],
+    pythons: tuple[Path, Path],
+    settings: Settings,
+    effort: Effort,
+    folder: Path,
+    progress: Progress,
+) -> tuple[Run, Run]:
+    """Measure two models, or one with two interpreters, in turns; see :func:`publicai_edge.bench.turns.run`.
+
+    Raises:
+        RecipeError: a path names no model, or a prompt is longer than a model's context.
+        PublicAIError: one of the two does not run.
+    """
+    sides = []
+    for path, python in zip(paths, pythons, strict=True):
+        target = choose(path, settings).target
+        _check_lengths(target, settings)
+        sides.append(turns.Side(target, settings, python))
+    return turns.run(sides[0], sides[1], effort, folder, progress)
+
+
+def _check_lengths(target: Target, settings: Settings) -> None:
+    longest, trained = max(settings.lengths, default=0), target.context_trained
     if trained and longest + settings.tokens > trained:
         raise RecipeError(
-            f"A prompt of {longest:,} tokens and {settings.tokens} behind it do not fit {chosen.target.subject.name}, "
+            f"A prompt of {longest:,} tokens and {settings.tokens} behind it do not fit {target.subject.name}, "
             f"which was made for {trained:,}.",
             hint="Give shorter prompts with --length.",
         )
-    return bench.run(chosen.target, settings, effort, output, progress, config=chosen.config, system=chosen.system)
 
 
 def _alone(target: Target, settings: Settings) -> Chosen:

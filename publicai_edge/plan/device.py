@@ -21,6 +21,7 @@ from publicai_edge.plan.cost import FAMILIES, Cost
 
 _PROBED_SPREAD = 0.25
 _PUBLISHED_SPREAD = 0.4  # other builds, other systems, other memory modules under the same name
+_STAND_IN_SPREAD = 1.0  # another machine altogether
 _FOLDER = "profiles"
 _POSITIVE = Field(gt=0)
 
@@ -83,13 +84,24 @@ class _Table(BaseModel):
 
 
 class Published(_Table):
-    """A figure that somebody published: how fast llama.cpp ran a model on such a machine."""
+    """A figure that somebody published: how fast llama.cpp ran a model on such a machine.
+
+    Attributes:
+        model: and its quantization type.
+        gigabytes: of the file, 10^9 bytes.
+        billions: of its weights, 10^9.
+        decode: tokens written a second.
+        prefill: tokens of a prompt read a second.
+        machine: where it was measured, if that was another one that stands in for this one.
+        source: where it was published.
+    """
 
     model: str
     gigabytes: Annotated[float, _POSITIVE]
     billions: Annotated[float, _POSITIVE]
     decode: Annotated[float, _POSITIVE] | None = None
     prefill: Annotated[float, _POSITIVE] | None = None
+    machine: str | None = None
     source: str
 
 
@@ -144,7 +156,10 @@ def _from_published(figures: Sequence[Published]) -> Speed | None:
     work = [figure.prefill * figure.billions * 2e9 for figure in figures if figure.prefill]
     if not read or not work:
         return None
-    spread = max(_PUBLISHED_SPREAD, *(max(rates) / median(rates) - 1 for rates in (read, work)))
+    apart = [max(max(rates) / median(rates), median(rates) / min(rates)) - 1 for rates in (read, work)]
+    own = [figure for figure in figures if figure.machine is None]
+    stands_in = not any(figure.decode for figure in own) or not any(figure.prefill for figure in own)
+    spread = max(_STAND_IN_SPREAD if stands_in else _PUBLISHED_SPREAD, *apart)
     rate, operations = median(read), median(work)
     return Speed(
         dict.fromkeys(FAMILIES, rate),

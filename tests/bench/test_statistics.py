@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from publicai_edge.bench import statistics
-from publicai_edge.bench.statistics import fewest_for, is_steady, middle, ratio
+from publicai_edge.bench.statistics import fewest_for, fewest_pairs_for, is_steady, middle, paired, ratio
 
 SAMPLES = st.lists(st.floats(0.01, 1e6), min_size=1, max_size=12)
 
@@ -68,3 +68,35 @@ def test_large_samples_go_on_where_small_ones_end() -> None:
     large, small = ratio(before, after, 0.99), ratio(before[:40], after[:40], 0.99)
     assert math.isclose(large.low, small.low, rel_tol=0.02)
     assert math.isclose(large.high, small.high, rel_tol=0.02)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
+def test_signed_ranks_are_those_of_counting_every_choice_of_signs(count: int) -> None:
+    counted = Counter(
+        sum(rank for rank, positive in enumerate(signs, 1) if positive)
+        for signs in itertools.product((False, True), repeat=count)
+    )
+    assert statistics._subset_sums(count) == tuple(counted[w] for w in range(count * (count + 1) // 2 + 1))
+
+
+@given(SAMPLES, st.floats(0.5, 0.999))
+def test_the_interval_of_pairs_holds_the_ratio_and_turns_with_it(ratios: list[float], confidence: float) -> None:
+    there, back = paired(ratios, confidence), paired([1 / value for value in ratios], confidence)
+    assert there.low <= there.value <= there.high
+    assert math.isclose(there.value * back.value, 1, rel_tol=1e-9)
+
+
+def test_the_interval_of_pairs_misses_the_truth_no_more_often_than_promised() -> None:
+    numbers = random.Random(7)
+    missed = 0
+    for _ in range(2000):
+        found = paired([1.1 * numbers.lognormvariate(0, 0.1) for _ in range(10)], 0.95)
+        missed += not found.low <= 1.1 <= found.high
+    assert 0.02 < missed / 2000 <= 0.06
+
+
+def test_the_fewest_pairs_give_an_interval_and_one_less_does_not() -> None:
+    for confidence in (0.9, 0.95, 0.99, 0.997):
+        count = fewest_pairs_for(confidence)
+        assert paired([1.0 + place / 100 for place in range(count)], confidence).high < math.inf
+        assert paired([1.0 + place / 100 for place in range(count - 1)], confidence).high == math.inf

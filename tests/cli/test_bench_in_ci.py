@@ -23,6 +23,8 @@ def here(tmp_path: Path) -> Path:
     program.parent.mkdir()
     program.write_text(
         "#!/usr/bin/env bash\n"
+        'if [ "$2" = turns ]; then echo "$@" > "$HERE/asked"; mkdir -p bench-turns; '
+        'cp "$HERE/baseline.json" bench-turns/before.json; cp "$HERE/measured.json" bench-turns/after.json; exit; fi\n'
         'if [ "$2" = run ]; then echo "$@" > "$HERE/asked"; cp "$HERE/measured.json" "$5"; exit; fi\n'
         f'exec "{sys.executable}" -m publicai_edge "$@"\n'
     )
@@ -48,6 +50,28 @@ def github(here: Path, **inputs: str) -> tuple[int, str]:
             break
     summary = here / "summary.md"
     return done.returncode, summary.read_text() if summary.exists() else ""
+
+
+@pytest.mark.parametrize(("factor", "code"), [(1.0, 0), (0.8, 8)])
+def test_with_another_python_the_action_measures_in_turns(here: Path, factor: float, code: int) -> None:
+    (here / "measured.json").write_text(json.dumps(made(2, {"decode@0": factor}).to_json()))
+    inputs = {"before-python": "old/bin/python", "options": "--budget 60"}
+    ended, summary = github(here, **inputs)
+    assert ended == code
+    assert ("🔴 | `decode@0`" in summary) == (code == 8)
+    asked = (here / "asked").read_text().split()
+    assert asked == [
+        "bench",
+        "turns",
+        "m.gguf",
+        "--before-python",
+        "old/bin/python",
+        "--output",
+        "bench-turns",
+        "--budget",
+        "60",
+    ]
+    assert (here / "bench.json").exists()
 
 
 @pytest.mark.parametrize(("factor", "code"), [(1.0, 0), (0.8, 8)])

@@ -1,0 +1,5 @@
+"""The same, a tenth slower."""
+
+from tests.bench.lanes import main
+
+main(0.9)
