@@ -181,7 +181,9 @@ def _models(path: Path, recipe: Recipe, options: Options) -> list[Model]:
         names = list(wanted.candidates or ALTERNATIVES)
     elif wanted.type != _KEEP:
         names = [wanted.type.removeprefix(_MIXED), *names]
-    found = predict.plan(path, list(dict.fromkeys(names)), imatrix=True, progress=options.progress)
+    found = predict.plan(
+        path, list(dict.fromkeys(names)), imatrix=recipe.quality is not None, progress=options.progress
+    )
     models = [Model(name, each.bytes, header, cost_of(header, each.tensor_types)) for name, each in found.items()]
     return sorted([*models, *([kept] if wanted.type == _KEEP else [])], key=lambda model: -model.size)
 

@@ -23,6 +23,7 @@ _PROBED_SPREAD = 0.25
 _PUBLISHED_SPREAD = 0.4  # other builds, other systems, other memory modules under the same name
 _STAND_IN_SPREAD = 1.0  # another machine altogether
 _FOLDER = "profiles"
+_FAULTS_TOLD = 4
 _POSITIVE = Field(gt=0)
 
 
@@ -207,9 +208,8 @@ def parse(text: str, name: str) -> Profile:
     try:
         found = Profile.model_validate(tomllib.loads(text))
     except (tomllib.TOMLDecodeError, ValidationError) as error:
-        told = str(error).splitlines()
         raise RecipeError(
-            f"The device profile {name} is damaged: {' '.join(line.strip() for line in told[:3])}",
+            f"The device profile {name} is damaged: {_told(error)}.",
             hint="Write it anew with `publicai-edge device probe`.",
         ) from error
     if found.measured and (missing := [family for family in FAMILIES if family not in found.measured.read]):
@@ -218,6 +218,12 @@ def parse(text: str, name: str) -> Profile:
             hint="Write it anew with `publicai-edge device probe`.",
         )
     return found
+
+
+def _told(error: tomllib.TOMLDecodeError | ValidationError) -> str:
+    if isinstance(error, tomllib.TOMLDecodeError):
+        return str(error)
+    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:_FAULTS_TOLD])
 
 
 def to_toml(profile: Profile) -> str:

@@ -1,0 +1,1 @@
+"""Plans: what a model costs, what a device gives, and the two together."""
