@@ -66,7 +66,7 @@ async def _measure(config: EngineConfig, system: str, settings: Settings) -> Sam
             found.values[name] = await _first_token(engine, _request(system, question, settings))
         for count in settings.patrons:
             if count <= status.facts["slots"]:
-                await _crowd(engine, count, system, settings, found)
+                await crowd(engine, count, system, settings, found)
         if engine.pid and (peak := peak_memory(engine.pid)):
             found.values["memory"] = float(peak)
     finally:
@@ -88,7 +88,7 @@ async def _first_token(engine: WorkerEngine, request: ChatRequest) -> float:
     raise RuntimeError("an answer has no end")
 
 
-async def _crowd(engine: WorkerEngine, count: int, system: str, settings: Settings, found: Samples) -> None:
+async def crowd(engine: WorkerEngine, count: int, system: str, settings: Settings, found: Samples) -> None:
     requests = [_request(system, question, settings) for question in QUESTIONS[:count]]
     with watched(*([engine.pid] if engine.pid else [])) as others:
         started = time.perf_counter()

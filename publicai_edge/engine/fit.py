@@ -183,7 +183,12 @@ def compute_bytes(header: gguf.Header, cells: int, batch: int, outputs: int) -> 
 
 
 def _program(header: gguf.Header) -> int:
-    return _PROGRAM_BYTES + _words(header) * _BYTES_PER_TOKEN_KNOWN
+    return _PROGRAM_BYTES + vocabulary_bytes(header)
+
+
+def vocabulary_bytes(header: gguf.Header) -> int:
+    """Return what llama.cpp keeps of the model's vocabulary, in bytes."""
+    return _words(header) * _BYTES_PER_TOKEN_KNOWN
 
 
 def _words(header: gguf.Header) -> int:

@@ -30,6 +30,7 @@ class Cost:
         layers: how many.
         width: numbers in a token's vector.
         look_back: operations for each token and each position behind it, as attention does them.
+        looked_up: bytes of a table of which each token reads one row, and nobody the rest.
     """
 
     bytes_read: Mapping[str, float]
@@ -37,6 +38,7 @@ class Cost:
     layers: int
     width: int
     look_back: float
+    looked_up: float = 0.0
 
 
 def cost_of(header: gguf.Header, types: Mapping[str, str] | None = None) -> Cost:
@@ -51,11 +53,13 @@ def cost_of(header: gguf.Header, types: Mapping[str, str] | None = None) -> Cost
     tied = not any(tensor.name == _OUTPUT for tensor in header.tensors)
     read: Counter[str] = Counter()
     weights: Counter[str] = Counter()
+    looked_up = 0.0
     for tensor in header.tensors:
-        if tensor.name == _TABLE and not tied:
-            continue  # one row of it is looked up
         kind = (types or {}).get(tensor.name, tensor.type)
         block, size = sizes.get(kind, (1, 4))
+        if tensor.name == _TABLE and not tied:
+            looked_up = tensor.weights / block * size
+            continue
         share = used / experts if _EXPERTS in tensor.name and experts else 1.0
         family = _NEAREST.get(kind, "Q4_K")
         read[family] += tensor.weights / block * size * share  # type: ignore[assignment]
@@ -65,4 +69,4 @@ def cost_of(header: gguf.Header, types: Mapping[str, str] | None = None) -> Cost
     width = header.number("embedding_length") or 0
     key = header.number("attention.key_length") or (width // heads if heads else 0)
     value = header.number("attention.value_length") or (width // heads if heads else 0)
-    return Cost(dict(read), dict(weights), layers, width, 2.0 * layers * heads * (key + value))
+    return Cost(dict(read), dict(weights), layers, width, 2.0 * layers * heads * (key + value), looked_up)

@@ -13,6 +13,9 @@ from publicai_edge.plan.device import Profile, Range
 _SERVER_BYTES = 150 << 20
 _SEARCH_BYTES = 150 << 20
 _MEMORY_SPREAD = 0.1
+# The worker: Python, numpy and llama.cpp, without a model. What `fit` takes for it is meant to be too high.
+_WORKER_BYTES = 50 << 20
+_COMPUTE_SHARE = 0.65  # of what `fit` takes for buffers, which it overstates by 39 to 66 %
 _LEAST_CONTEXT = 1024
 _TEMPLATE_TOKENS = 40
 _WRITTEN = 100  # tokens: speed is told for an answer of that length, at its middle
@@ -65,8 +68,9 @@ class Forecast:
     Attributes:
         type: the model's quantization type.
         disk: bytes of the bundle.
-        memory: bytes of the engine, the page's server and the search together.
-        need: the engine's part of it.
+        memory: bytes that the engine, the page's server and the search hold together.
+        asked: bytes that must be free, or the engine does not load the model: more than it will hold.
+        need: the engine's part of that.
         free: bytes of memory that the device has left beside its system; of disk in ``disk_free``.
         first_token: seconds from a question to the answer's first word.
         tokens_per_second: of one patron's answer.
@@ -76,6 +80,7 @@ class Forecast:
     type: str
     disk: int
     memory: Range
+    asked: int
     need: fit.Need
     free: int
     disk_free: int
@@ -97,6 +102,7 @@ class Forecast:
             "disk_bytes": self.disk,
             "disk_free_bytes": self.disk_free,
             "memory_bytes": self.memory.to_json(),
+            "memory_asked_bytes": self.asked,
             "memory_free_bytes": self.free,
             "engine_bytes": {
                 "weights": self.need.weights,
@@ -121,7 +127,7 @@ def forecast(model: Model, use: Use, device: Profile, wanted: Wanted = Wanted())
     """Return what is expected."""
     cells = warm.cells(use.context, use.patrons) + use.shared_tokens
     need = replace(fit.need(model.header, cells=cells, outputs=use.patrons), weights=model.size)
-    memory = need.total + _SERVER_BYTES + (_SEARCH_BYTES if use.search else 0)
+    beside = _SERVER_BYTES + (_SEARCH_BYTES if use.search else 0)
     stored = use.shared_tokens * fit.kv_bytes_per_cell(model.header)
     speed = device.speed
     first = rate = None
@@ -134,7 +140,8 @@ def forecast(model: Model, use: Use, device: Profile, wanted: Wanted = Wanted())
     found = Forecast(
         model.type,
         model.size + use.other_disk + stored,
-        Range.around(memory, _MEMORY_SPREAD),
+        Range.around(engine_bytes(model, need) + beside, _MEMORY_SPREAD),
+        need.total + beside,
         need,
         max(0, int((device.ram_gb - device.system_gb) * 1e9)),
         int(device.disk_gb * 1e9),
@@ -144,15 +151,21 @@ def forecast(model: Model, use: Use, device: Profile, wanted: Wanted = Wanted())
     return replace(found, problems=tuple(_problems(found, model, use, device, wanted)))
 
 
+def engine_bytes(model: Model, need: fit.Need) -> float:
+    """Return the bytes that the engine will hold: what it cannot give back, and the weights it reads."""
+    weights, program = model.size - model.cost.looked_up, _WORKER_BYTES + fit.vocabulary_bytes(model.header)
+    return weights + need.cache + _COMPUTE_SHARE * need.compute + program
+
+
 def _problems(found: Forecast, model: Model, use: Use, device: Profile, wanted: Wanted) -> Iterator[str]:
     trained = model.header.number("context_length")
     if trained and use.context > trained:
         yield f"the model was made for {trained:,} tokens of context, and target.context is {use.context:,}"
     if found.disk > found.disk_free:
         yield f"the bundle takes {found.disk / 1e9:.2f} GB of disk, and {found.disk_free / 1e9:.2f} GB are free"
-    if found.memory.middle > found.free:
+    if found.asked > found.free:
         yield (
-            f"it takes {found.memory.middle / 1e9:.2f} GB of memory, and of {device.ram_gb:g} GB the system leaves "
+            f"it asks for {found.asked / 1e9:.2f} GB of memory, and of {device.ram_gb:g} GB the system leaves "
             f"{found.free / 1e9:.2f} GB"
         )
     if wanted.tokens_per_second and found.tokens_per_second and found.tokens_per_second.high < wanted.tokens_per_second:

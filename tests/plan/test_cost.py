@@ -17,6 +17,8 @@ def test_a_token_reads_every_weight_once() -> None:
 
 def test_a_table_beside_an_output_of_its_own_is_looked_up_and_not_read() -> None:
     assert cost_of(header(output=True)).bytes_read == cost_of(header()).bytes_read
+    assert cost_of(header(output=True)).looked_up == 2 * WIDTH * WORDS
+    assert cost_of(header()).looked_up == 0
 
 
 def test_planned_types_take_the_place_of_the_files() -> None:

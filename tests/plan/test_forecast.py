@@ -17,7 +17,8 @@ def test_what_it_takes_is_counted() -> None:
     assert found.need.cache == cells * per_cell
     assert found.disk == 1_000_000_000 + 10_000_000 + 100 * per_cell
     assert found.memory.low < found.memory.middle < found.memory.high
-    assert found.memory.middle > found.need.total
+    assert found.asked > found.memory.middle > found.need.weights + found.need.cache
+    assert found.asked > found.need.total
     assert found.free == 3_000_000_000
     assert found.fits
 
