@@ -24,6 +24,7 @@ _PUBLISHED_SPREAD = 0.4  # other builds, other systems, other memory modules und
 _STAND_IN_SPREAD = 1.0  # another machine altogether
 _FOLDER = "profiles"
 _FAULTS_TOLD = 4
+_TABLES = ("read", "work", "vector_seconds")
 _POSITIVE = Field(gt=0)
 
 
@@ -53,7 +54,8 @@ class Speed:
         read: bytes of weights that it reads a second while it writes a token, by family.
         work: operations a second on weights while it reads a prompt, by family.
         layer_seconds: what a layer of an evaluation takes beside that.
-        vector_seconds: what a token of a prompt takes beside that, for each layer and each number of its vector.
+        vector_seconds: what a token of a prompt takes beside that, for each layer and each number of its vector, by the
+            family of the weights.
         look_back_writing: operations a second of attention while it writes.
         look_back_reading: the same while it reads a prompt.
         spread: by which factor, less one, a prediction may be wrong.
@@ -62,7 +64,7 @@ class Speed:
     read: Mapping[str, float]
     work: Mapping[str, float]
     layer_seconds: float
-    vector_seconds: float
+    vector_seconds: Mapping[str, float]
     look_back_writing: float
     look_back_reading: float
     spread: float
@@ -75,7 +77,9 @@ class Speed:
     def prompt_seconds(self, cost: Cost, tokens: int, depth: int = 0) -> float:
         """Return the seconds that reading a prompt takes behind ``depth`` tokens that are there already."""
         weights = sum(2 * count / self.work[family] for family, count in cost.weights_used.items())
-        vectors = cost.layers * cost.width * self.vector_seconds
+        whole = sum(cost.weights_used.values()) or 1.0
+        mean = sum(count / whole * self.vector_seconds[family] for family, count in cost.weights_used.items())
+        vectors = cost.layers * cost.width * mean
         behind = cost.look_back * (depth + tokens / 2) / self.look_back_reading
         return tokens * (weights + vectors + behind)
 
@@ -112,7 +116,7 @@ class Measured(_Table):
     read: dict[str, Annotated[float, _POSITIVE]]
     work: dict[str, Annotated[float, _POSITIVE]]
     layer_seconds: Annotated[float, Field(ge=0)]
-    vector_seconds: Annotated[float, Field(ge=0)]
+    vector_seconds: dict[str, Annotated[float, Field(ge=0)]]
     look_back_writing: Annotated[float, _POSITIVE]
     look_back_reading: Annotated[float, _POSITIVE]
     threads: int
@@ -166,7 +170,7 @@ def _from_published(figures: Sequence[Published]) -> Speed | None:
         dict.fromkeys(FAMILIES, rate),
         dict.fromkeys(FAMILIES, operations),
         layer_seconds=0.0,
-        vector_seconds=0.0,
+        vector_seconds=dict.fromkeys(FAMILIES, 0.0),
         look_back_writing=operations / 4,
         look_back_reading=operations / 2,
         spread=spread,
@@ -212,7 +216,8 @@ def parse(text: str, name: str) -> Profile:
             f"The device profile {name} is damaged: {_told(error)}.",
             hint="Write it anew with `publicai-edge device probe`.",
         ) from error
-    if found.measured and (missing := [family for family in FAMILIES if family not in found.measured.read]):
+    tables = [getattr(found.measured, table) for table in _TABLES] if found.measured else []
+    if missing := [family for family in FAMILIES if any(family not in table for table in tables)]:
         raise RecipeError(
             f"The device profile {name} has no rates for {', '.join(missing)}.",
             hint="Write it anew with `publicai-edge device probe`.",
@@ -234,7 +239,7 @@ def to_toml(profile: Profile) -> str:
     if profile.measured:
         known = profile.measured.model_dump()
         lines += ["", "[measured]", *(f"{key} = {_value(value)}" for key, value in known.items() if _plain(value))]
-        for table in ("read", "work"):
+        for table in _TABLES:
             lines += ["", f"[measured.{table}]", *(f"{key} = {_value(value)}" for key, value in known[table].items())]
     return "\n".join(lines) + "\n"
 

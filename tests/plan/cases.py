@@ -47,7 +47,7 @@ def device(**changes: object) -> Profile:
         "read": dict.fromkeys(FAMILIES, 10e9),
         "work": dict.fromkeys(FAMILIES, 100e9),
         "layer_seconds": 1e-3,
-        "vector_seconds": 1e-9,
+        "vector_seconds": dict.fromkeys(FAMILIES, 1e-9),
         "look_back_writing": 1e9,
         "look_back_reading": 1e10,
         "threads": 4,
