@@ -102,18 +102,23 @@ def environment() -> dict[str, Any]:
     }
 
 
+def _short(value: float) -> str:
+    """Return a number with three figures, and never as a power of ten."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004
+
+
 def report(rows: Sequence[Row], target: Path | None) -> int:
     """Print the table, write the JSON; return 1 when a bound does not hold, else 0."""
     width = max(len(row.figure) for row in rows)
     print(f"{'figure':<{width}}  {'median':>10}  {'min .. max':>19}  {'peer':>10}  {'ratio':>6}  bound")
     for row in rows:
-        spread = f"{min(row.runs):.3g} .. {max(row.runs):.3g}" if row.runs else ""
-        peer = f"{row.peer:.3g}" if row.peer is not None else ""
+        spread = f"{_short(min(row.runs))} .. {_short(max(row.runs))}" if row.runs else ""
+        peer = _short(row.peer) if row.peer is not None else ""
         ratio = f"{row.ratio:.2f}" if row.ratio is not None else ""
         verdict = "" if row.holds else "   DOES NOT HOLD"
         name = f"  ({row.peer_name})" if row.peer_name else ""
         print(
-            f"{row.figure:<{width}}  {row.ours:>7.3g} {row.unit:<2}  {spread:>19}  {peer:>10}  {ratio:>6}  "
+            f"{row.figure:<{width}}  {_short(row.ours):>7} {row.unit:<2}  {spread:>19}  {peer:>10}  {ratio:>6}  "
             f"{row.bound}{name}{verdict}"
         )
     if target:
