@@ -104,7 +104,7 @@ def environment() -> dict[str, Any]:
 
 def _short(value: float) -> str:
     """Return a number with three figures, and never as a power of ten."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def report(rows: Sequence[Row], target: Path | None) -> int:
