@@ -91,6 +91,19 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """What was predicted of a run before it was made.
+
+    Attributes:
+        device: the profile that it was predicted from.
+        ranges: of each figure, the least, the expected and the most; in the figure's unit.
+    """
+
+    device: str
+    ranges: Mapping[str, tuple[float, float, float]]
+
+
+@dataclass(frozen=True)
 class Turns:
     """What a run knows of the other one that it took turns with.
 
@@ -119,6 +132,7 @@ class Run:
         notes: sentences that a reader must know: what could not be measured, and why; what disturbed it.
         started: when, in UTC, ISO 8601.
         seconds: how long it took.
+        planned: what was predicted of it, where that was asked for.
         turns: where it was measured in turns with another: what :mod:`publicai_edge.bench.turns` says of that.
     """
 
@@ -132,6 +146,7 @@ class Run:
     started: str = ""
     seconds: float = 0.0
     form: int = field(default=FORM)
+    planned: Planned | None = None
     turns: Turns | None = None
 
     def figure(self, name: str) -> Figure | None:
@@ -162,8 +177,18 @@ class Run:
             started=str(data["started"]),
             seconds=float(data["seconds"]),
             form=int(data["form"]),
+            planned=_planned(data.get("planned")),
             turns=_turns(data.get("turns")),
         )
+
+
+def _planned(data: Mapping[str, Any] | None) -> Planned | None:
+    if data is None:
+        return None
+    ranges = {}
+    for name, (low, expected, high) in data["ranges"].items():
+        ranges[str(name)] = (float(low), float(expected), float(high))
+    return Planned(str(data["device"]), ranges)
 
 
 def _turns(data: Mapping[str, Any] | None) -> Turns | None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from publicai_edge import __version__, atomic, digest
 from publicai_edge.bench import documents, machine, service, speed, statistics
-from publicai_edge.bench.result import Figure, Run, Unit
+from publicai_edge.bench.result import Figure, Planned, Run, Unit
 from publicai_edge.bench.rounds import Kept
 from publicai_edge.bench.settings import Effort, Settings, Target
 from publicai_edge.bench.speed import Samples
@@ -56,6 +56,7 @@ def run(
     config: EngineConfig | None,
     system: str,
     measure: Mapping[str, Callable[[], Samples]] | None = None,
+    planned: Planned | None = None,
 ) -> Run:
     """Measure ``target``, and write the result to ``output``.
 
@@ -67,6 +68,7 @@ def run(
         progress: where it is shown.
         config: what the engine is started with; None where it cannot be asked.
         system: the prompt of the service that is asked.
+        planned: what was predicted, to be shown beside it.
         measure: what measures each part in a round, in place of the real ones.
 
     Raises:
@@ -109,6 +111,7 @@ def run(
         notes=tuple(notes),
         started=started,
         seconds=round(time.monotonic() - began, 1),
+        planned=planned,
     )
     atomic.write_bytes(output, (json.dumps(result.to_json(), indent=1) + "\n").encode())
     kept.done()

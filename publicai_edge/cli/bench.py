@@ -58,6 +58,14 @@ def run(
         float, typer.Option("--within", min=0.5, max=50, help="How well medians are to be known, in percent.")
     ] = 3.0,
     budget: Annotated[float, typer.Option("--budget", min=0, help="Seconds after which it ends anyway.")] = 300.0,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device",
+            help="Also show what a plan for this device predicted: a name, or a profile's file.",
+            show_default=False,
+        ),
+    ] = None,
     threads: options.Threads = None,
     gpu_layers: Annotated[
         int | None, typer.Option("--gpu-layers", min=0, help="Layers on a GPU.", show_default="what fits")
@@ -78,6 +86,7 @@ def run(
     from publicai_edge.bench.settings import PARTS, Effort, Settings
     from publicai_edge.engine.threads import threads_on_this_machine
     from publicai_edge.pipeline import benchmarking
+    from publicai_edge.plan import device as devices
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)
     place = output or Path(f"{target.resolve().name.removesuffix('.gguf')}.bench.json")
@@ -94,7 +103,8 @@ def run(
     )
     chosen = benchmarking.choose(target, settings)
     effort = Effort(rounds, within / 100, budget)
-    result = benchmarking.measure(chosen, settings, effort, place, console)
+    planned = benchmarking.predict(chosen.target, settings, devices.load(device)) if device else None
+    result = benchmarking.measure(chosen, settings, effort, place, console, planned)
     console.data(result.to_json(), render(result, _width()).rstrip("\n"))
     console.say(f"The result: {place}")
 

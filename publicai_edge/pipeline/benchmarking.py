@@ -6,7 +6,7 @@ from pathlib import Path
 from publicai_edge import digest, gguf
 from publicai_edge.bench import run as bench
 from publicai_edge.bench import turns
-from publicai_edge.bench.result import Run, Subject, Work
+from publicai_edge.bench.result import Planned, Run, Subject, Work
 from publicai_edge.bench.roofline import work_of
 from publicai_edge.bench.service import SYSTEM
 from publicai_edge.bench.settings import Effort, Settings, Target
@@ -16,6 +16,8 @@ from publicai_edge.engine.config import EngineConfig
 from publicai_edge.engine.onnx.folder import MODEL_FILE, ChatFolder
 from publicai_edge.engine.warm import SharedPrompt
 from publicai_edge.errors import ModelError, RecipeError
+from publicai_edge.plan.cost import cost_of
+from publicai_edge.plan.device import Profile, Range
 from publicai_edge.progress import Progress
 
 _LEAST_CONTEXT = 1024
@@ -55,7 +57,14 @@ def choose(path: Path, settings: Settings) -> Chosen:
     return _alone(_gguf(path), settings)
 
 
-def measure(chosen: Chosen, settings: Settings, effort: Effort, output: Path, progress: Progress) -> Run:
+def measure(
+    chosen: Chosen,
+    settings: Settings,
+    effort: Effort,
+    output: Path,
+    progress: Progress,
+    planned: Planned | None = None,
+) -> Run:
     """Measure it, and write the result to ``output``; see :func:`publicai_edge.bench.run.run`.
 
     Raises:
@@ -63,7 +72,37 @@ def measure(chosen: Chosen, settings: Settings, effort: Effort, output: Path, pr
         PublicAIError: it cannot be loaded, or does not run.
     """
     _check_lengths(chosen.target, settings)
-    return bench.run(chosen.target, settings, effort, output, progress, config=chosen.config, system=chosen.system)
+    return bench.run(
+        chosen.target,
+        settings,
+        effort,
+        output,
+        progress,
+        config=chosen.config,
+        system=chosen.system,
+        planned=planned,
+    )
+
+
+def predict(target: Target, settings: Settings, profile: Profile) -> Planned:
+    """Return what a device's profile predicts of the speeds that will be measured.
+
+    Raises:
+        RecipeError: the model is in ONNX, or nothing is known of the device's speed.
+    """
+    speed = profile.speed
+    if target.engine != "llama" or speed is None:
+        why = "its speed is not known" if speed is None else f"{target.subject.name} is in ONNX"
+        raise RecipeError(
+            f"Nothing can be predicted with the device {profile.name}: {why}.", hint="Leave --device out."
+        )
+    cost, behind = cost_of(gguf.read(target.path)), settings.tokens // 2
+    rates = {"decode@0": 1 / speed.token_seconds(cost, behind)}
+    for length in settings.lengths:
+        rates[f"prefill@{length}"] = length / speed.prompt_seconds(cost, length)
+        rates[f"decode@{length}"] = 1 / speed.token_seconds(cost, length + behind)
+    found = {name: Range.around(rate, speed.spread) for name, rate in rates.items()}
+    return Planned(profile.name, {name: (each.low, each.middle, each.high) for name, each in found.items()})
 
 
 def in_turns(

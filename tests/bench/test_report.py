@@ -9,10 +9,10 @@ import pytest
 from lxml import etree
 
 from publicai_edge.bench.report import plot
-from publicai_edge.bench.report.numbers import change, meaning, number, shown
+from publicai_edge.bench.report.numbers import change, meaning, number, planned_rows, shown
 from publicai_edge.bench.report.page import render_html
 from publicai_edge.bench.report.terminal import render
-from publicai_edge.bench.result import Run
+from publicai_edge.bench.result import Planned, Run
 from publicai_edge.bench.statistics import Estimate
 from tests.bench.cases import VALUES, run
 
@@ -107,3 +107,20 @@ def test_every_figure_has_words() -> None:
         assert meaning(name) != name
     assert meaning("patrons@1") == "one patron, prompt included"
     assert meaning("nothing@1") == "nothing@1"
+
+
+def test_what_was_planned_stands_beside_what_was_measured() -> None:
+    ranges = {"decode@0": (80.0, 100.0, 125.0), "prefill@512": (625.0, 700.0, 900.0), "decode@512": (30.0, 35.0, 60.0)}
+    made = run(1, noise=0.0001, planned=Planned("kiosk & co", {**ranges, "unknown@1": (1.0, 2.0, 3.0)}))
+    assert planned_rows(made) == [
+        ("decode@0", "80.0 to 125", "100 tokens/s", "as planned"),
+        ("prefill@512", "625 to 900", "500 tokens/s", "20% below the range"),
+        ("decode@512", "30.0 to 60.0", "90.0 tokens/s", "50% above the range"),
+    ]
+    assert Run.from_json(made.to_json()) == made
+    assert "Planned with kiosk & co:" in render(made)
+    page = render_html([made, run(2)]).decode()
+    etree.fromstring(page.encode())
+    assert page.count("Planned and measured") == 1
+    assert "20% below the range" in page
+    assert "Planned" not in render(run(2)) + render_html([run(2)]).decode()

@@ -1,15 +1,19 @@
 """``bench`` with real models: every part of it, and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from publicai_edge import gguf
 from publicai_edge.bench import result
 from publicai_edge.bench.settings import Effort, Settings
 from publicai_edge.errors import ModelError, RecipeError
-from publicai_edge.pipeline.benchmarking import choose, measure
+from publicai_edge.pipeline.benchmarking import choose, measure, predict
 from publicai_edge.pipeline.build import Built
+from publicai_edge.plan.cost import cost_of
 from publicai_edge.progress import Silent
+from tests.plan import cases
 
 SHORT = Settings(threads=1, lengths=(32,), tokens=8, patrons=(1, 2), answer_tokens=8)
 ONCE = Effort(rounds=2, within=0.5, seconds=0.0)
@@ -60,3 +64,22 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         choose(tmp_path / "none.gguf", SHORT)
     with pytest.raises(ModelError, match="not a GGUF file"):
         choose(tmp_path / "text.gguf", SHORT)
+
+
+def test_what_a_device_predicts_is_shown_beside_what_was_measured(model: Path, tmp_path: Path) -> None:
+    target = choose(model, SHORT).target
+    planned = predict(target, SHORT, cases.device())
+    assert set(planned.ranges) == {"decode@0", "prefill@32", "decode@32"}
+    assert all(0 < low < expected < high for low, expected, high in planned.ranges.values())
+    speed = cases.device().speed
+    assert speed
+    cost = cost_of(gguf.read(model))
+    assert planned.ranges["decode@0"][1] == pytest.approx(1 / speed.token_seconds(cost, SHORT.tokens // 2))
+    only_speed = replace(SHORT, parts=("speed",))
+    found = measure(choose(model, only_speed), only_speed, ONCE, tmp_path / "out.json", Silent(), planned)
+    assert result.read(tmp_path / "out.json").planned == found.planned == planned
+
+
+def test_nothing_is_predicted_where_nothing_is_known(model: Path) -> None:
+    with pytest.raises(RecipeError, match="town: its speed is not known"):
+        predict(choose(model, SHORT).target, SHORT, cases.device(measured=None))

@@ -3,7 +3,7 @@
 import math
 
 from publicai_edge.bench.compare import Comparison
-from publicai_edge.bench.result import Figure
+from publicai_edge.bench.result import Figure, Run
 from publicai_edge.bench.statistics import Estimate
 
 _SCALES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
@@ -60,6 +60,24 @@ def spread(figure: Figure) -> str:
     """Return how far the median may be off, as a share; "?" with too few samples."""
     reach = figure.median.spread
     return f"±{100 * reach:.1f} %" if math.isfinite(reach) else "?"
+
+
+def planned_rows(run: Run) -> list[tuple[str, str, str, str]]:
+    """Return, for each figure that was planned, its name, the range, what was measured, and whether it lies in it."""
+    if run.planned is None:
+        return []
+    found = []
+    for name, (low, _, high) in run.planned.ranges.items():
+        if (figure := run.figure(name)) is None:
+            continue
+        value = figure.median.value
+        word = "as planned"
+        if value < low:
+            word = f"{1 - value / low:.0%} below the range"
+        elif value > high:
+            word = f"{value / high - 1:.0%} above the range"
+        found.append((name, f"{number(low)} to {number(high)}", shown(value, figure.unit), word))
+    return found
 
 
 def change(ratio: Estimate) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from publicai_edge import pages
 from publicai_edge.bench.report import plot
-from publicai_edge.bench.report.numbers import meaning, number, shown, spread
+from publicai_edge.bench.report.numbers import meaning, number, planned_rows, shown, spread
 from publicai_edge.bench.result import Run
 from publicai_edge.bench.roofline import shares
 
@@ -48,6 +48,7 @@ def _context(runs: Sequence[Run], losses: dict[str, float]) -> dict[str, Any]:
         "known": known,
         "names": names,
         "meaning": meaning,
+        "planned": {index: rows for index, run in enumerate(runs) if (rows := planned_rows(run))},
         "number": number,
         "shown": shown,
         "spread": spread,

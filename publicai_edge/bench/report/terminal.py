@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from publicai_edge import columns
 from publicai_edge.bench.compare import Comparison
-from publicai_edge.bench.report.numbers import meaning, shown, spread, verdict_rows
+from publicai_edge.bench.report.numbers import meaning, planned_rows, shown, spread, verdict_rows
 from publicai_edge.bench.result import Run
 from publicai_edge.bench.roofline import shares
 
@@ -27,6 +27,9 @@ def render(run: Run, width: int = 100) -> str:
         for figure in run.figures
     ]
     lines += columns.lines(rows, right={1, 2})
+    if run.planned and (planned := planned_rows(run)):
+        lines += ["", f"Planned with {run.planned.device}:"]
+        lines += columns.lines([("figure", "planned", "measured", ""), *planned], right={1, 2})
     if found := shares(run):
         lines.append("")
         lines += [f"{share}." for share in found if share.figure in _told(run)]
