@@ -89,7 +89,7 @@ def _show(console: "Console", recipe: Path, found: "Plan") -> None:
     here = "nothing: all of it is in the cache" if not found.download else f"{_gb(found.download)}{moved}"
     console.data(None, f"Download  {here}")
     rows = [_row(each) for each in found.forecasts]
-    head = ["type", "disk", "memory", "of", "first word", "tokens/s"]
+    head = ["type", "disk", "memory", "to start", "free", "first word", "tokens/s"]
     _table(console, [[*head, "fits"], *rows])
     for each in found.forecasts:
         for problem in each.problems:
@@ -100,7 +100,19 @@ def _show(console: "Console", recipe: Path, found: "Plan") -> None:
         console.data(None, "This would fit instead:")
         rows = [[words, *_row(each)[1:-1]] for words, each in found.instead]
         _table(console, [["change", *head[1:]], *rows])
+    console.data(None, "Memory by tokens of context and patrons at once; what the device does not have is in brackets:")
+    _table(console, _memory_rows(found))
     console.data(None, _basis(device))
+
+
+def _memory_rows(found: "Plan") -> list[list[str]]:
+    patrons = sorted({each.patrons for each in found.memory})
+    rows = [["context", *(f"{count} patron{'s' if count > 1 else ''}" for count in patrons)]]
+    for context in sorted({each.context for each in found.memory}):
+        cells = {each.patrons: each for each in found.memory if each.context == context}
+        told = [(_gb(cells[count].expected), cells[count].fits) for count in patrons]
+        rows.append([f"{context:,}", *(text if fits else f"({text})" for text, fits in told)])
+    return rows
 
 
 def _table(console: "Console", rows: list[list[str]]) -> None:
@@ -112,6 +124,7 @@ def _row(each: "Forecast") -> list[str]:
         each.type,
         _gb(each.disk),
         _gb(each.memory.middle),
+        _gb(each.asked),
         _gb(each.free),
         _range(each.first_token, "s"),
         _range(each.tokens_per_second, ""),

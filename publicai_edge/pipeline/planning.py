@@ -1,8 +1,8 @@
 """From a recipe to a forecast, before any weights move: headers are read where they lie, and nothing else."""
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +24,30 @@ if TYPE_CHECKING:
 ALTERNATIVES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M")
 """What a plan tries, the largest first, where the source has 16 bits a weight."""
 
+_PATRONS = (1, 2, 4, 8)
 _KEEP, _MIXED = "keep", "mixed:"
 _WORDS_PER_PASSAGE, _TOKENS_PER_WORD, _QUESTION_TOKENS = 120, 1.5, 60
 _PAGE_BYTES = 2 << 20  # the page, the licences, the manifest
 _INDEX_FACTOR = 3  # a document's passages, their vectors and the word index, by its own size
 _CLONE = 1 << 16
 _SAFETENSORS = ".safetensors"
+
+
+@dataclass(frozen=True)
+class MemoryAt:
+    """What another context and another number of patrons would take of memory.
+
+    Attributes:
+        context: tokens of a conversation.
+        patrons: answered at the same time.
+        expected: bytes.
+        fits: whether the device has as much as is asked for.
+    """
+
+    context: int
+    patrons: int
+    expected: float
+    fits: bool
 
 
 @dataclass(frozen=True)
@@ -42,6 +60,7 @@ class Plan:
         transferred: bytes that planning moved.
         forecasts: one for the recipe's type; for ``auto`` one for each candidate, the largest first.
         instead: what would fit, in words, where the recipe does not.
+        memory: by context and patrons, of the first forecast that fits, or else of the smallest.
     """
 
     device: device.Profile
@@ -49,6 +68,7 @@ class Plan:
     transferred: int
     forecasts: tuple[Forecast, ...]
     instead: tuple[tuple[str, Forecast], ...]
+    memory: tuple[MemoryAt, ...]
 
     @property
     def fits(self) -> bool:
@@ -64,6 +84,7 @@ class Plan:
             "transferred_bytes": self.transferred,
             "forecasts": [each.to_json() for each in self.forecasts],
             "instead": [{"change": words, **each.to_json()} for words, each in self.instead],
+            "memory_by_use": [asdict(each) for each in self.memory],
         }
 
 
@@ -114,7 +135,18 @@ def _judged(
     instead: list[tuple[str, Forecast]] = []
     if not any(each.fits for each in forecasts):
         instead = remedies(models, use, tried, chosen[-1].type)
-    return Plan(profile, download, transferred, forecasts, tuple(instead))
+    shown = next((model for model, each in zip(chosen, forecasts, strict=True) if each.fits), chosen[-1])
+    memory = tuple(_memory(shown, use, tried))
+    return Plan(profile, download, transferred, forecasts, tuple(instead), memory)
+
+
+def _memory(model: Model, use: Use, tried: Callable[[Model, Use], Forecast]) -> Iterator[MemoryAt]:
+    trained = model.header.number("context_length") or use.context
+    contexts = {context for context in (use.context // 2, use.context, use.context * 2) if context <= trained}
+    for context in sorted(contexts | {use.context}):
+        for patrons in sorted({*_PATRONS, use.patrons}):
+            found = tried(model, replace(use, context=context, patrons=patrons))
+            yield MemoryAt(context, patrons, found.memory.middle, found.asked <= found.free)
 
 
 def _outline(found: "Peek", folder: Path, source: str, options: Options) -> Path:

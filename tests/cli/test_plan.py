@@ -18,6 +18,10 @@ def test_a_plan_is_a_table_with_its_basis(run: Run, here: Path, model: Path) -> 
     assert "tokens/s" in done.stdout and "published figures" in done.stdout
     row = next(line for line in done.stdout.splitlines() if line.startswith("Q4_1"))
     assert row.endswith("yes")
+    table = done.stdout.split("Memory by tokens")[1].splitlines()
+    assert " ".join(table[2].split()) == "context 1 patron 2 patrons 4 patrons 8 patrons"
+    assert [line.split()[0] for line in table[3:6]] == ["256", "512", "1,024"]
+    assert "(" not in "".join(table[3:6])
 
 
 def test_what_does_not_fit_ends_with_9_and_says_why(run: Run, here: Path, f16: Path) -> None:
@@ -31,6 +35,9 @@ def test_what_does_not_fit_ends_with_9_and_says_why(run: Run, here: Path, f16: P
     assert told["fits"] is False
     assert told["forecasts"][0]["problems"]
     assert told["instead"][0]["change"]
+    by_use = {(each["context"], each["patrons"]): each for each in told["memory_by_use"]}
+    assert by_use[512, 1]["expected"] < by_use[512, 8]["expected"] < by_use[1024, 8]["expected"]
+    assert not by_use[1024, 8]["fits"]
 
 
 def test_nothing_that_would_fit_is_said_too(run: Run, here: Path, model: Path) -> None:
