@@ -149,6 +149,7 @@ def test_a_killed_worker_ends_its_answer_with_a_plain_line_and_the_next_is_answe
     print(f", the next answer complete after {seconds:.2f} s")
     assert seconds < 10
     assert kiosk.worker() != worker
+    until(lambda: "is ready again after" in kiosk.stderr.read_text(), "the operator is told")
     told = kiosk.stderr.read_text()
     assert "Warning: The engine was ended (signal 9), as the system does when memory runs out. It is started" in told
     assert (
