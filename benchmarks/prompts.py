@@ -64,7 +64,7 @@ QUESTIONS = (
     "What does a lost card cost?",
     "Is there a lift?",
 )
-_STORIES = (
+STORIES = (
     "a lighthouse keeper who collects clocks",
     "two sisters who cross a desert with a piano",
     "a baker whose bread makes people tell the truth",
@@ -78,14 +78,14 @@ _STORIES = (
 
 def stories(count: int) -> list[str]:
     """Return so many different requests for a long story."""
-    return [f"Write a long story about {topic}." for topic in _STORIES[:count]]
+    return [f"Write a long story about {topic}." for topic in STORIES[:count]]
 
 
-def own_stories(count: int) -> list[str]:
-    """The same, each behind some 250 tokens of text that differ from the others' from the first word on."""
+def own_stories(count: int, turn: int = 0) -> list[str]:
+    """The same, each behind some 250 tokens of text that differ from the others' and other turns' from the start on."""
     sentences = SERVICE.replace("\n\n", " ").split(". ")
     found = []
-    for index, topic in enumerate(_STORIES[:count]):
-        notes = ". ".join(random.Random(index).sample(sentences, 11))
-        found.append(f"{topic.capitalize()}: write a long story about that. Use these notes. {notes}. Begin now.")
+    for index, topic in enumerate(STORIES[:count]):
+        notes = ". ".join(random.Random(index + turn * len(STORIES)).sample(sentences, 11))
+        found.append(f"{notes}.\n\nWrite a long story about {topic}.")
     return found

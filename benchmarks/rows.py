@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from publicai_edge.bench import statistics as estimates
+
 _TOLD = "no bound"
 
 
@@ -17,7 +19,9 @@ _TOLD = "no bound"
 class Row:
     """One figure: the median of ``runs``, held to a bound, beside a peer where there is one.
 
-    ``ratio`` is ours over the peer's; ``bound`` is on the ratio when there is a peer, else on the figure itself.
+    ``ratio`` is ours over the peer's: of the medians, or of each pair of runs and then their middle, with the interval
+    that holds it with 95 % confidence, where runs were paired. ``bound`` is on the ratio when there is a peer, else on
+    the figure itself.
     """
 
     figure: str
@@ -30,6 +34,7 @@ class Row:
     peer_name: str | None = None
     peer_runs: tuple[float, ...] = ()
     ratio: float | None = None
+    interval: tuple[float, float] | None = None
 
 
 def at_most(figure: str, unit: str, runs: Sequence[float], bound: float) -> Row:
@@ -39,11 +44,31 @@ def at_most(figure: str, unit: str, runs: Sequence[float], bound: float) -> Row:
 
 
 def against(
-    figure: str, unit: str, runs: Sequence[float], peer_name: str, peer_runs: Sequence[float], bound: float
+    figure: str,
+    unit: str,
+    runs: Sequence[float],
+    peer_name: str,
+    peer_runs: Sequence[float],
+    bound: float,
+    *,
+    paired: bool = False,
 ) -> Row:
-    """Return a row for a figure whose ratio to a peer's must not exceed ``bound``; runs are paired by order."""
+    """Return a row for a figure whose ratio to a peer's must not exceed ``bound``.
+
+    Args:
+        figure: what was measured.
+        unit: of the runs.
+        runs: ours.
+        peer_name: whose the others are.
+        peer_runs: theirs.
+        bound: the most that the ratio may be.
+        paired: whether the runs of the same place in both were measured side by side.
+    """
     ours, peer = statistics.median(runs), statistics.median(peer_runs)
-    ratio = ours / peer
+    ratio, interval = ours / peer, None
+    if paired:
+        found = estimates.paired([own / other for own, other in zip(runs, peer_runs, strict=True)])
+        ratio, interval = found.value, (found.low, found.high)
     return Row(
         figure,
         unit,
@@ -55,23 +80,38 @@ def against(
         peer_name,
         tuple(peer_runs),
         ratio,
+        interval,
     )
 
 
 def beyond(
-    figure: str, unit: str, runs: Sequence[float], peer_name: str, peer_runs: Sequence[float], bound: float
+    figure: str,
+    unit: str,
+    runs: Sequence[float],
+    peer_name: str,
+    peer_runs: Sequence[float],
+    bound: float,
+    *,
+    paired: bool = False,
 ) -> Row:
-    """Return a row for a figure whose ratio to a peer's must be ``bound`` or more; runs are paired by order."""
-    row = against(figure, unit, runs, peer_name, peer_runs, bound)
-    ratio = row.ours / (row.peer or float("nan"))
-    return replace(row, bound=f">= {bound:g} times", holds=ratio >= bound)
+    """Return a row for a figure whose ratio to a peer's must be ``bound`` or more, as :func:`against` does."""
+    row = against(figure, unit, runs, peer_name, peer_runs, bound, paired=paired)
+    return replace(row, bound=f">= {bound:g} times", holds=row.ratio is not None and row.ratio >= bound)
 
 
-def beside(figure: str, unit: str, runs: Sequence[float], peer_name: str | None, peer_runs: Sequence[float]) -> Row:
+def beside(
+    figure: str,
+    unit: str,
+    runs: Sequence[float],
+    peer_name: str | None,
+    peer_runs: Sequence[float],
+    *,
+    paired: bool = False,
+) -> Row:
     """Return a row for a figure that is told and held to nothing, with a peer's beside it where there is one."""
     if peer_name is None:
         return Row(figure, unit, statistics.median(runs), tuple(runs), _TOLD, holds=True)
-    return replace(against(figure, unit, runs, peer_name, peer_runs, 1), bound=_TOLD, holds=True)
+    return replace(against(figure, unit, runs, peer_name, peer_runs, 1, paired=paired), bound=_TOLD, holds=True)
 
 
 def missing(figure: str, what: str, unit: str = "", runs: Sequence[float] = ()) -> Row:
@@ -114,12 +154,13 @@ def report(rows: Sequence[Row], target: Path | None) -> int:
     for row in rows:
         spread = f"{_short(min(row.runs))} .. {_short(max(row.runs))}" if row.runs else ""
         peer = _short(row.peer) if row.peer is not None else ""
-        ratio = f"{row.ratio:.2f}" if row.ratio is not None else ""
+        ratio = f"{row.ratio:.3f}" if row.ratio is not None else ""
+        sure = f"  [{row.interval[0]:.3f}, {row.interval[1]:.3f}]" if row.interval else ""
         verdict = "" if row.holds else "   DOES NOT HOLD"
         name = f"  ({row.peer_name})" if row.peer_name else ""
         print(
             f"{row.figure:<{width}}  {_short(row.ours):>7} {row.unit:<2}  {spread:>19}  {peer:>10}  {ratio:>6}  "
-            f"{row.bound}{name}{verdict}"
+            f"{row.bound}{name}{sure}{verdict}"
         )
     if target:
         value = {"environment": environment(), "rows": [asdict(row) for row in rows]}

@@ -4,15 +4,18 @@
     python benchmarks/serving.py [--quick] [--json FILE] [--only PART ...]   runs both, and prints the table
 
 Both sides get the same GGUF (SmolLM2-135M in Q4_0, or --model), as many threads as there are physical cores, and a
-cache for the same number of tokens; else each is at its defaults, llama-server with its prompt cache. Both are started
-anew for each round, one after the other, in the other order in every second round. Temperature is 0, and every answer
-runs to its limit; what does not is told. Answers of small models repeat themselves, and our engine drafts repetitions
-ahead, so decoding is told at temperature 0.8 as well.
+cache for the same number of tokens; else each is at its defaults, llama-server with its prompt cache. Speeds are
+measured in turns: both are started and stay, and are asked by turns, in the other order in every second turn, so that
+a processor that grows slower or faster within seconds does so for both; the ratio is the median of the turns' own.
+What belongs to a start is measured on servers started anew for each round. Temperature is 0, and every answer runs to
+its limit; what does not is told. Answers of small models repeat themselves, and our engine drafts repetitions ahead, so
+decoding is told at temperature 0.8 as well.
 
 The machine must be quiet: a figure is worth what the load beside it allows.
 """
 
 import argparse
+import contextlib
 import json
 import signal
 import statistics
@@ -30,7 +33,7 @@ from benchmarks.patrons import Answer
 from benchmarks.rows import Row
 from benchmarks.servers import OURS, PEER, Server, Sides
 
-LONG, SHORT, CROWD = 192, 64, 96
+LONG, SHORT, CROWD = 128, 64, 96
 BUSY = 16  # tokens; llama-server writes a few a second then
 SLOTS = 4  # of a kiosk at its defaults, and of llama-server at its own
 NOT_BUILT = "llama-server is not built: python benchmarks/peers.py"
@@ -42,6 +45,7 @@ class Bench:
 
     sides: Sides
     rounds: int
+    turns: int
     profile: bool
 
     def run(
@@ -63,12 +67,30 @@ class Bench:
                     found.values.setdefault(side, []).append(use(server))
         return found
 
+    def in_turns(self, slots: int, use: Callable[[Server, int], dict[str, float]]) -> "Runs":
+        """Start both sides, and use them by turns; return what came, by side, in the order of the turns.
+
+        Args:
+            slots: conversations at a time.
+            use: uses one side; it is given the number of the turn. What the first turn finds is dropped: it warms.
+        """
+        found = Runs({}, paired=True)
+        with contextlib.ExitStack() as stack:
+            running = [stack.enter_context(self.sides.start(side, slots, watch=False)) for side in self.sides.names]
+            for number in range(self.turns + 1):
+                for server in running if number % 2 == 0 else running[::-1]:
+                    value = use(server, number)
+                    if number:
+                        found.values.setdefault(server.side, []).append(value)
+        return found
+
 
 @dataclass(frozen=True)
 class Runs:
-    """What was measured: for each side, one mapping of names to values a round."""
+    """What was measured: for each side, one mapping of names to values a round, or a turn when they are paired."""
 
     values: dict[str, list[dict[str, float]]]
+    paired: bool = False
 
     def of(self, side: str, name: str) -> list[float]:
         """Return one value of every round; empty when the side could not be run."""
@@ -81,13 +103,13 @@ class Runs:
         ours, peer = self.of(OURS, name), self.of(PEER, name)
         if not peer:
             return rows.missing(figure, NOT_BUILT, unit, ours)
-        return how(figure, unit, ours, f"{PEER}{note}", peer, *([] if bound is None else [bound]))
+        return how(figure, unit, ours, f"{PEER}{note}", peer, *([] if bound is None else [bound]), paired=self.paired)
 
 
 def main() -> int:
     """Run the benchmark and print its table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="3 rounds instead of 5")
+    parser.add_argument("--quick", action="store_true", help="3 rounds instead of 5, 8 turns instead of 16")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="only these parts")
     parser.add_argument("--model", type=Path, help="another GGUF file with a chat template")
@@ -98,7 +120,7 @@ def main() -> int:
     found: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         bundle = servers.build_bundle(model, prompts.SERVICE, Path(folder))
-        bench = Bench(Sides(model, bundle), 3 if chosen.quick else 5, chosen.profile)
+        bench = Bench(Sides(model, bundle), 3 if chosen.quick else 5, 8 if chosen.quick else 16, chosen.profile)
         for name in chosen.only:
             print(f"{name} …", file=sys.stderr, flush=True)
             found += PARTS[name](bench)
@@ -108,13 +130,13 @@ def main() -> int:
 def decoding(bench: Bench) -> list[Row]:
     """One patron: tokens a second while the answer is written."""
 
-    def use(server: Server) -> dict[str, float]:
-        (story,) = prompts.stories(1)
+    def use(server: Server, turn: int) -> dict[str, float]:
+        story = prompts.stories(len(prompts.STORIES))[turn % len(prompts.STORIES)]
         greedy = _ask(server, [story], LONG)[0]
         drawn = _ask(server, [story], LONG, temperature=0.8)[0]
         return {"greedy": greedy.pace, "drawn": drawn.pace}
 
-    runs = bench.run(1, use)
+    runs = bench.in_turns(1, use)
     return [
         runs.row(rows.beyond, "decode, 1 patron", "/s", "greedy", 1.0),
         runs.row(rows.beside, "decode, 1 patron, temperature 0.8", "/s", "drawn", None),
@@ -124,17 +146,17 @@ def decoding(bench: Bench) -> list[Row]:
 def crowds(bench: Bench) -> list[Row]:
     """Tokens a second of 4 and 8 patrons together, from the first request to the last word: prompts included.
 
-    Each patron's prompt is his own, so nothing can be shared.
+    Each patron's prompt is his own and new in each turn, so nothing can be shared.
     """
     found = []
     for count in (4, 8):
 
-        def use(server: Server, count: int = count) -> dict[str, float]:
-            answers = _ask(server, prompts.own_stories(count), CROWD)
+        def use(server: Server, turn: int, count: int = count) -> dict[str, float]:
+            answers = _ask(server, prompts.own_stories(count, turn), CROWD)
             total = sum(answer.tokens for answer in answers) / _span(answers)
             return {"total": total, "first": max(answer.wait for answer in answers)}
 
-        runs = bench.run(count, use)
+        runs = bench.in_turns(count, use)
         note, each = f" -np {count}", f"{count} patrons, own prompts: until each has the first token"
         found += [
             runs.row(rows.beyond, f"total tokens, {count} patrons, prompts included", "/s", "total", 1.0, note),

@@ -25,7 +25,7 @@ async def watch(kiosk: Kiosk) -> None:
             _LOG.warning("%s", sentence)
         told = found
         if status.state == "ready" and status.facts.get("pid") != worker:
-            for sentence in readiness(status.facts, again=worker is not None):
+            for sentence in readiness(status.facts, again=kiosk.engine.metrics.restarts > 0):
                 _LOG.info("%s", sentence)
             worker = status.facts.get("pid")
         await asyncio.sleep(_LOOK_SECONDS)

@@ -130,6 +130,7 @@ def test_the_worker_dies_with_the_web_process_however_that_ends(serve: Serve, si
 
 def test_a_killed_worker_ends_its_answer_with_a_plain_line_and_the_next_is_answered(serve: Serve) -> None:
     kiosk = serve().wait_ready()
+    until(lambda: "The model is ready after" in kiosk.stderr.read_text(), "the operator is told of the first start")
     worker = kiosk.worker()
     with kiosk.client.stream("POST", "/api/ask", json=LETTER) as response:
         lines = events(response)
