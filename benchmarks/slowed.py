@@ -7,17 +7,18 @@ slowdown is one of the program, in whatever the machine does meanwhile, and what
 import time
 from collections.abc import Sequence
 
-from publicai_edge.bench import speed, turns
+from publicai_edge.bench import turns
+from publicai_edge.engine.lane import Lane
 
 SHARE = 0.1
 
 
 def main() -> None:
     """Measure as a process of :mod:`publicai_edge.bench.turns` does, slower by :data:`SHARE`."""
-    whole = speed.Lane.evaluate
+    whole = Lane.evaluate
     more = 1 / (1 - SHARE) - 1
 
-    def slowed(lane: speed.Lane, tokens: Sequence[int], *, logits: bool) -> None:
+    def slowed(lane: Lane, tokens: Sequence[int], *, logits: bool) -> None:
         started = time.perf_counter()
         whole(lane, tokens, logits=logits)
         end = time.perf_counter()
@@ -25,7 +26,7 @@ def main() -> None:
         while time.perf_counter() < end:
             pass
 
-    speed.Lane.evaluate = slowed  # type: ignore[assignment, method-assign] # that is what is planted
+    Lane.evaluate = slowed  # type: ignore[assignment, method-assign] # that is what is planted
     turns.main()
 
 

@@ -18,11 +18,11 @@ from typing import Any
 from publicai_edge import __version__, atomic, digest
 from publicai_edge.bench import documents, machine, service, speed, statistics
 from publicai_edge.bench.result import Figure, Planned, Run, Unit
-from publicai_edge.bench.rounds import Kept
 from publicai_edge.bench.settings import Effort, Settings, Target
 from publicai_edge.bench.speed import Samples
 from publicai_edge.engine.config import EngineConfig
 from publicai_edge.errors import EngineError
+from publicai_edge.kept import Kept
 from publicai_edge.progress import Progress
 
 UNITS: dict[str, Unit] = {

@@ -9,9 +9,8 @@ speed, for as long as it lives.
 """
 
 import os
-import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +20,10 @@ from publicai_edge import child
 from publicai_edge.bench import energy
 from publicai_edge.bench.machine import watched
 from publicai_edge.bench.settings import Settings, Target
+from publicai_edge.engine.lane import WARM_UP, Lane
 from publicai_edge.progress import Progress, Silent
 
 _TRIES = 2  # a sample that others disturbed is taken once more
-WARM_UP = 32
-"""Tokens that are read before anything is measured."""
-_SEED = 4711
 
 
 @dataclass
@@ -109,7 +106,7 @@ def measure_here(payload: dict[str, Any], _progress: Progress) -> dict[str, Any]
     return {"values": found.values, "disturbed": found.disturbed, "facts": found.facts}
 
 
-def _take_energy(lane: "Lane", tokens: int, found: Samples) -> None:
+def _take_energy(lane: Lane, tokens: int, found: Samples) -> None:
     """Take the joules of a written token, where this machine tells them; else say why not."""
     meter, found.facts["energy"] = energy.gpu_meter() if found.facts.get("gpu_layers") else energy.meter()
     if meter:
@@ -149,51 +146,3 @@ def opened(payload: dict[str, Any], facts: dict[str, Any]) -> Iterator[Any]:
     finally:
         context.close()
         model.close()
-
-
-class Lane:
-    """One sequence of a context, and random tokens to fill it with."""
-
-    def __init__(self, context: Any) -> None:
-        self._context = context
-        self._at = 0
-        numbers = random.Random(_SEED)  # noqa: S311 - not for secrets
-        self._tokens = [numbers.randrange(context.model.n_vocab) for _ in range(context.n_batch)]
-
-    @property
-    def position(self) -> int:
-        """How many tokens are there."""
-        return self._at
-
-    def clear(self) -> None:
-        """Forget what was read and written."""
-        self._context.clear(0)
-        self._at = 0
-
-    def read(self, count: int) -> float:
-        """Read a prompt of so many tokens; return tokens a second."""
-        started = time.perf_counter()
-        left = count
-        while left:
-            piece = self._tokens[: min(left, self._context.n_batch)]
-            left -= len(piece)
-            self.evaluate(piece, logits=left == 0)
-        return count / (time.perf_counter() - started)
-
-    def write(self, count: int) -> float:
-        """Evaluate tokens one by one, and forget them; return tokens a second."""
-        begun = self._at
-        started = time.perf_counter()
-        for index in range(count):
-            self.evaluate([self._tokens[index % len(self._tokens)]], logits=True)
-        seconds = time.perf_counter() - started
-        self._context.forget(0, begun)
-        self._at = begun
-        return count / seconds
-
-    def evaluate(self, tokens: Sequence[int], *, logits: bool) -> None:
-        """Evaluate tokens behind those that are there."""
-        self._context.decode(tokens, sequence=0, position=self._at, logits=logits)
-        if logits:
-            self._context.logits(len(tokens) - 1)  # waits until they are there
-        self._at += len(tokens)

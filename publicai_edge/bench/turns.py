@@ -30,11 +30,12 @@ from typing import IO, Any
 from publicai_edge import atomic, digest
 from publicai_edge.bench import machine, statistics
 from publicai_edge.bench.result import Figure, Run, Turns
-from publicai_edge.bench.rounds import Kept
 from publicai_edge.bench.run import UNITS, engine_facts
 from publicai_edge.bench.settings import Effort, Settings, Target
-from publicai_edge.bench.speed import WARM_UP, Lane, opened, payload
+from publicai_edge.bench.speed import opened, payload
+from publicai_edge.engine.lane import WARM_UP, Lane
 from publicai_edge.errors import EngineError, HostError
+from publicai_edge.kept import Kept
 from publicai_edge.progress import Progress
 
 PROTOCOL = 1

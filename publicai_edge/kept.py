@@ -1,4 +1,4 @@
-"""The rounds of a benchmark, kept beside its output while it lasts: one that is ended goes on where it was.
+"""The rounds of a long measurement, kept beside its output while it lasts: one that is ended goes on where it was.
 
 Invariant: a round counts whole or not at all.
 """
