@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from publicai_edge.artifact import check_relative
 from publicai_edge.errors import BundleError
+from publicai_edge.tuning import Tuning
 
 FILE_NAME = "bundle.json"
 FORMAT: Literal[1] = 1
@@ -108,12 +109,16 @@ class WarmInfo(_Part):
 
 
 class EngineInfo(_Part):
-    """Settings the engine is started with; the fingerprint says which engine made the warm states."""
+    """Settings the engine is started with, and the machine they were found on, where they were.
+
+    The fingerprint says which engine made the warm states.
+    """
 
     name: Literal["llama", "onnx"] = "llama"
     context: int
     slots: int = 4
-    kv_type: Literal["f16"] = "f16"
+    tuning: Tuning = Tuning()
+    tuned_on: str | None = None
     warm: tuple[WarmInfo, ...] = ()
     warm_fingerprint: str | None = None
 

@@ -51,11 +51,11 @@ class Bundle:
             model_sha256=model_digest(manifest.model),
             kind=manifest.engine.name,
             context=manifest.engine.context,
-            kv_type=manifest.engine.kv_type,
             slots=manifest.engine.slots,
             prompts=tuple(prompts),
             fingerprint=manifest.engine.warm_fingerprint,
             threads=threads,
+            tuning=manifest.engine.tuning,
         )
 
 

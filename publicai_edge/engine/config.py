@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from publicai_edge.engine.warm import SharedPrompt
+from publicai_edge.tuning import Tuning
 
 
 @dataclass(frozen=True)
@@ -16,26 +17,26 @@ class EngineConfig:
         model_sha256: its digest, which the stored states are tied to.
         context: tokens one conversation may have.
         kind: which engine runs it.
-        kv_type: type of the KV cache.
         prompts: what patrons share, with the stored states there are.
         fingerprint: the engine that made those states.
         threads: None lets the engine choose, by the cores there are and what else is busy on them.
         slots: conversations answered at the same time.
         queue: requests that may wait for a slot.
         gpu_layers: layers on a GPU; None puts there what fits.
+        tuning: how it is evaluated; ``threads`` goes before its own.
     """
 
     model: Path
     model_sha256: str
     context: int
     kind: Literal["llama", "onnx"] = "llama"
-    kv_type: str = "f16"
     prompts: tuple[SharedPrompt, ...] = ()
     fingerprint: str | None = None
     threads: int | None = None
     slots: int = 4
     queue: int = 16
     gpu_layers: int | None = None
+    tuning: Tuning = Tuning()  # noqa: RUF009 - frozen
 
     def without_states(self) -> "EngineConfig":
         """Return the same settings with every prompt's state to be computed anew."""

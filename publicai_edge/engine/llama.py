@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from publicai_edge.engine import lowlevel, state
 from publicai_edge.engine.state import State
 from publicai_edge.errors import EngineError, ModelError
+from publicai_edge.tuning import Tuning
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +24,11 @@ _LOG_LINES = 60
 _log_tail: deque[str] = deque(maxlen=_LOG_LINES)
 _log_callback: Any = None
 _LEVEL_WARN = 3
+_FLASH_ATTENTION = {
+    "auto": "LLAMA_FLASH_ATTN_TYPE_AUTO",
+    "on": "LLAMA_FLASH_ATTN_TYPE_ENABLED",
+    "off": "LLAMA_FLASH_ATTN_TYPE_DISABLED",
+}
 CELLS_STEP = 256  # llama.cpp makes room for so many tokens at once
 
 
@@ -183,12 +189,19 @@ class LlamaContext:
         n_ctx: cells of each sequence; rounded up to 256.
         n_seq: how many sequences there may be.
         threads: threads for decode and for prefill.
-        n_batch: tokens of one evaluation.
         outputs: rows of logits of one evaluation; llama.cpp keeps room for them.
+        tuning: sizes of evaluations, type of the cache, flash attention; its threads and drafts are not for here.
     """
 
     def __init__(
-        self, model: LlamaModel, *, n_ctx: int, n_seq: int, threads: int, n_batch: int = 512, outputs: int = 1
+        self,
+        model: LlamaModel,
+        *,
+        n_ctx: int,
+        n_seq: int,
+        threads: int,
+        outputs: int = 1,
+        tuning: Tuning = Tuning(),  # noqa: B008 - frozen
     ) -> None:
         from publicai_edge.engine.batch import Batch
 
@@ -199,7 +212,10 @@ class LlamaContext:
         self._streams = n_seq if model.has_streams and n_seq <= state.MOST_STREAMS else 1
         self._n_seq = n_seq
         params.n_ctx = n_ctx * n_seq
-        params.n_batch = params.n_ubatch = n_batch
+        params.n_batch = tuning.batch
+        params.n_ubatch = tuning.ubatch or tuning.batch
+        params.type_k = params.type_v = getattr(llama, f"GGML_TYPE_{tuning.kv_type.upper()}")
+        params.flash_attn_type = getattr(llama, _FLASH_ATTENTION[tuning.flash_attention])
         params.n_seq_max = n_seq
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = self._streams == 1
@@ -215,9 +231,9 @@ class LlamaContext:
             )
         self.memory = llama.llama_get_memory(self.handle)
         self.n_ctx = n_ctx
-        self.n_batch = n_batch
+        self.n_batch = tuning.batch
         self.threads = threads
-        self.batch = Batch(n_batch, max(outputs, n_seq))
+        self.batch = Batch(tuning.batch, max(outputs, n_seq))
         self._rows: dict[int, NDArray[np.float32]] = {}  # views of logits by their address; the buffer stays
         self.evaluated = 0  # tokens decoded so far: what proves that a prompt was reused
 

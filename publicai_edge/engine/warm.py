@@ -3,8 +3,8 @@
 At build time :func:`build` writes one file for each service and language. On the kiosk
 :class:`publicai_edge.engine.prefixes.Prefixes` lends them in milliseconds where prefill would take seconds. A file is
 used only when its digest is the bundle's (llama.cpp may abort the process on a damaged one), its fingerprint (engine
-version, model, KV type) is the running engine's and its tokens are exactly the prompt's; anything else is computed
-anew, and the engine's facts say why.
+version, model, form of the KV cache) is the running engine's and its tokens are exactly the prompt's; anything else is
+computed anew, and the engine's facts say why.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +18,7 @@ from publicai_edge.engine.llama import CELLS_STEP, LlamaContext, LlamaModel, bui
 from publicai_edge.engine.prefixes import Prefixes
 from publicai_edge.errors import ContextOverflowError
 from publicai_edge.progress import Progress
+from publicai_edge.tuning import Tuning
 
 FILE_SUFFIX = ".state"
 
@@ -38,9 +39,15 @@ class SharedPrompt:
         return f"{self.service}.{self.language}{FILE_SUFFIX}"
 
 
-def fingerprint(model_sha256: str, kv_type: str, engine: str | None = None) -> str:
-    """Return what a stored state depends on besides its tokens; ``engine`` is llama.cpp where it is not named."""
-    return digest.of_json({"engine": engine or build_id(), "model": model_sha256, "kv": kv_type})
+def fingerprint(model_sha256: str, state_form: str, engine: str | None = None) -> str:
+    """Return what a stored state depends on besides its tokens.
+
+    Args:
+        model_sha256: the model's digest.
+        state_form: see :attr:`publicai_edge.tuning.Tuning.state_form`.
+        engine: the engine's build; llama.cpp's where it is not named.
+    """
+    return digest.of_json({"engine": engine or build_id(), "model": model_sha256, "kv": state_form})
 
 
 def cells(context: int, slots: int) -> int:
@@ -56,6 +63,7 @@ def build(
     context: int,
     progress: Progress,
     by: str = f"{__name__}:_build",
+    tuning: Tuning = Tuning(),  # noqa: B008 - frozen
 ) -> dict[str, Any]:
     """Compute the states of ``prompts`` in a child process, one file each in ``out``.
 
@@ -65,6 +73,7 @@ def build(
         out: the folder.
         context: tokens that one conversation may have.
         progress: where it is shown.
+        tuning: what the kiosk's engine will be started with.
         by: what the child runs, another engine's in place of llama.cpp's.
 
     Returns:
@@ -79,6 +88,7 @@ def build(
         "prompts": [asdict(prompt) for prompt in prompts],
         "out": str(out),
         "context": context,
+        "tuning": tuning.to_json(),
     }
     result = child.run(by, payload, what="prepare the warm start", progress=progress)
     return {**result.value, "peak_rss_bytes": result.peak_rss_bytes}
@@ -86,10 +96,12 @@ def build(
 
 def _build(payload: dict[str, Any], progress: Progress) -> dict[str, Any]:
     model = LlamaModel(Path(payload["model"]))
-    threads = host.physical_cores()
-    return read_prompts(
-        payload, model, lambda tokens: LlamaContext(model, n_ctx=tokens, n_seq=1, threads=threads), progress
-    )
+    threads, tuning = host.physical_cores(), Tuning(**payload["tuning"])
+
+    def context_for(tokens: int) -> LlamaContext:
+        return LlamaContext(model, n_ctx=tokens, n_seq=1, threads=threads, tuning=tuning)
+
+    return read_prompts(payload, model, context_for, progress)
 
 
 def read_prompts(

@@ -37,6 +37,7 @@ from publicai_edge.engine.threads import Threads, threads_on_this_machine
 from publicai_edge.engine.warm import SharedPrompt
 from publicai_edge.errors import ModelError, PublicAIError
 from publicai_edge.host import peak_rss_bytes, release_mapped
+from publicai_edge.tuning import Tuning
 
 _BYTES_PER_TOKEN = 3  # of a prompt; English has four and a half, and what is too little here is only the estimate
 _TEMPLATE_TOKENS = 32
@@ -82,25 +83,27 @@ class Backend:
         plan: how many slots fit this machine's memory, and how many layers go to its graphics processors; raises
             HostError where the model does not fit. Asked before anything is loaded.
         model: loads the model at a path, for so many threads, with so many layers on graphics processors.
-        context: makes room for requests: (model, tokens of one request, slots, threads).
+        context: makes room for requests: (model, tokens of one request, slots, threads, tuning).
         chooser: begins to choose an answer's tokens.
         build_id: names the engine; a state that another made is not trusted.
     """
 
     plan: Callable[[dict[str, Any], Sequence[SharedPrompt]], tuple[Plan, int]]
     model: Callable[[Path, int, int], Any]
-    context: Callable[[Any, int, int, int], Any]
+    context: Callable[[Any, int, int, int, Tuning], Any]
     chooser: Callable[[Any, Sampling], Any]
     build_id: Callable[[], str]
 
 
-def _llama_context(model: LlamaModel, limit: int, slots: int, threads: int) -> Any:
-    return LlamaContext(model, n_ctx=limit, n_seq=slots, threads=threads, outputs=slots + LONGEST)
+def _llama_context(model: LlamaModel, limit: int, slots: int, threads: int, tuning: Tuning) -> Any:
+    outputs = slots + LONGEST
+    return LlamaContext(model, n_ctx=limit, n_seq=slots, threads=threads, outputs=outputs, tuning=tuning)
 
 
 def _llama_plan(config: dict[str, Any], prompts: Sequence[SharedPrompt]) -> tuple[Plan, int]:
     path = Path(config["model"])
-    header = gguf.read(path)
+    header, tuning = gguf.read(path), Tuning(**config["tuning"])
+    kv_type, batch = tuning.kv_type, tuning.ubatch or tuning.batch
     shared = sum(len(prompt.system.encode()) // _BYTES_PER_TOKEN + _TEMPLATE_TOKENS for prompt in prompts)
 
     def cells_of(slots: int) -> int:
@@ -110,9 +113,10 @@ def _llama_plan(config: dict[str, Any], prompts: Sequence[SharedPrompt]) -> tupl
     layers = config["gpu_layers"]
     if layers is None:
         library()  # finds the devices
-        layers = gpu_plan(header, gpus(), cells=cells_of(config["slots"]), outputs=outputs)
+        cells = cells_of(config["slots"])
+        layers = gpu_plan(header, gpus(), cells=cells, kv_type=kv_type, batch=batch, outputs=outputs)
     plan = fit.plan(
-        lambda cells: fit.need(header, cells=cells, outputs=outputs, gpu_layers=layers),
+        lambda cells: fit.need(header, cells=cells, kv_type=kv_type, batch=batch, outputs=outputs, gpu_layers=layers),
         cells_of,
         slots=config["slots"],
         name=path.name,
@@ -140,7 +144,8 @@ class Worker:
         started = time.perf_counter()
         prompts = [SharedPrompt(**item) for item in config["prompts"]]
         plan, gpu_layers = backend.plan(config, prompts)
-        most = config["threads"] or threads_on_this_machine()
+        tuning = Tuning(**config["tuning"])
+        most = config["threads"] or tuning.threads or threads_on_this_machine()
         model = backend.model(Path(config["model"]), most, gpu_layers)
         self._chat = chat = ChatFormat(model)
         slots, limit = plan.slots, config["context"]
@@ -148,7 +153,7 @@ class Worker:
         with contextlib.suppress(ModelError):
             if len(bare := chat.bare_prefix()) >= WORTH_SHARING:
                 tokens.append(bare)
-        self._context = backend.context(model, limit, slots, most)
+        self._context = backend.context(model, limit, slots, most, tuning)
         self._prefixes = Prefixes(self._context, tokens)
         self._scheduler = Scheduler(
             self._context,
@@ -158,10 +163,11 @@ class Worker:
             limit=limit,
             send=self._event,
             threads=None if config["threads"] else Threads(most),
+            drafts=tuning.drafts,
             make_chooser=backend.chooser,
         )
         self._warm_up(bare=len(tokens) > len(prompts))
-        made_here = warm.fingerprint(config["model_sha256"], config["kv_type"], backend.build_id())
+        made_here = warm.fingerprint(config["model_sha256"], tuning.state_form, backend.build_id())
         rebuilt = self._load_states(prompts, trusted=config["fingerprint"] == made_here)
         self._prefixes.lay(range(slots))
         self._facts = {
@@ -171,6 +177,7 @@ class Worker:
             "states_rebuilt": rebuilt,
             **plan.facts(),
             "threads": most,
+            "tuning": tuning.to_json(),
             "gpu_layers": gpu_layers,
             "ping": True,
         }

@@ -4,15 +4,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from publicai_edge import gguf
 from publicai_edge.artifact import Blob
 from publicai_edge.engine import warm
 from publicai_edge.errors import RecipeError
 from publicai_edge.recipe import Recipe, Target
+from publicai_edge.tuning import Tuning
 
 # What the engine, the web process and the search model took on x86-64 beside the weights and the KV cache, measured
 # with the demo bundle; and what a desktop with one browser page takes.
 _PROGRAM_BYTES = 450 << 20
 _SYSTEM_BYTES = 1 << 30
+_F16_BYTES = 2  # what the model's bytes per token are told in
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,12 @@ def too_large(recipe: Recipe, model: Mapping[str, Any], model_bytes: int, other_
 
 def _cache(recipe: Recipe, model: Mapping[str, Any], warm_tokens: Mapping[str, int]) -> int:
     cells = warm.cells(recipe.target.context, recipe.target.patrons) + sum(warm_tokens.values())
-    return cells * int(model["kv_bytes_per_token"])
+    block, size = next((b, s) for name, b, s in gguf.TENSOR_TYPES.values() if name == _kv_type(recipe))
+    return cells * int(model["kv_bytes_per_token"]) * size // (block * _F16_BYTES)
+
+
+def _kv_type(recipe: Recipe) -> str:
+    return (recipe.engine.kv_type or Tuning.kv_type).upper()
 
 
 def _problems(target: Target, need: Need) -> Iterator[tuple[str, str]]:

@@ -13,10 +13,11 @@ from publicai_edge.artifact import Blob, FileSet
 from publicai_edge.bundle import pack
 from publicai_edge.engine.onnx.folder import MODEL_FILE as ONNX_FILE
 from publicai_edge.errors import RecipeError
-from publicai_edge.pipeline import budget, candidates, describe, fetching, onnx_chat, stages, texts
+from publicai_edge.pipeline import budget, candidates, describe, fetching, onnx_chat, stages, texts, tuned
 from publicai_edge.pipeline.documents import find_documents
 from publicai_edge.pipeline.options import Options
 from publicai_edge.pipeline.steps import Runner, StepResult
+from publicai_edge.pipeline.tuned import EngineSettings
 from publicai_edge.quantize import KEEP
 from publicai_edge.recipe import Recipe
 from publicai_edge.recipe import load as load_recipe
@@ -73,6 +74,9 @@ def build(recipe_path: Path, options: Options) -> Built:
     pins = fetching.fetch(recipe, recipe_path, options)
     runner = Runner(options.store, options.progress)
 
+    settings = tuned.settings(recipe, recipe_path, options.progress)
+    recipe = settings.recipe
+
     source, inspected = _source_model(runner, recipe, pins, options)
     if options.model is None and isinstance(source, Blob):
         found = inspected.facts
@@ -86,7 +90,7 @@ def build(recipe_path: Path, options: Options) -> Built:
         else _Made(source)
     )
     model = _model_files(made.step.files)
-    warmed = _warmed(runner, recipe, made.step.files)
+    warmed = _warmed(runner, recipe, made.step.files, settings)
 
     facts = {
         "target": recipe.target.model_dump(mode="json"),
@@ -98,7 +102,8 @@ def build(recipe_path: Path, options: Options) -> Built:
     }
     payload = _payload(model, embedding, indexed, warmed) | dict(made.reports.prefixed(REPORTS_FOLDER))
     facts["budget"] = budget.check(recipe, inspected.facts, payload, warmed.facts["tokens"])
-    content = _content(options.store, inputs, pins, payload, facts, warmed.files)
+    facts["engine"] = settings.to_json()
+    content = _content(options.store, inputs, pins, payload, facts, warmed.files, settings)
     folder, written = pack.write(content, options.output, options.store, options.progress)
     _withdraw_refusal(folder)
     return Built(folder, written, tuple(runner.done), facts)
@@ -109,11 +114,11 @@ def _model_files(files: FileSet) -> FileSet:
     return files.prefixed(MODEL_FOLDER) if ONNX_FILE in files.files else FileSet({MODEL_PATH: files.only()})
 
 
-def _warmed(runner: Runner, recipe: Recipe, model: FileSet) -> StepResult:
-    services, context = tuple(recipe.services), recipe.target.context
+def _warmed(runner: Runner, recipe: Recipe, model: FileSet, settings: EngineSettings) -> StepResult:
+    services, context = tuple(recipe.services) if settings.warm else (), recipe.target.context
     if recipe.model.engine == "onnx":
         return onnx_chat.warm_services(runner, model, services, context)
-    return stages.warm_services(runner, model.only(), services, context)
+    return stages.warm_services(runner, model.only(), services, context, settings.tuning)
 
 
 def _withdraw_refusal(folder: Path) -> None:
@@ -294,6 +299,7 @@ def _content(
     payload: dict[str, Blob],
     facts: dict[str, Any],
     states: FileSet,
+    settings: EngineSettings,
 ) -> pack.Content:
     manifest = describe.manifest(
         inputs.recipe,
@@ -303,6 +309,7 @@ def _content(
         states=states,
         embedding_folder=EMBEDDING_FOLDER,
         knowledge_file=KNOWLEDGE_PATH,
+        settings=settings,
         built_by=f"publicai-edge {__version__}",
     )
     written = {f"data/licenses/{what}.txt": text for what, text in inputs.licences.items()}

@@ -5,7 +5,8 @@ from publicai_edge.quantize import KEEP, check_type, types
 from publicai_edge.quantize.types import is_type, unknown_type
 from publicai_edge.recipe import AUTO, Quantize
 
-MIXED = "mixed:"
+MIXED, FAST = "mixed:", "fast:"
+_MIXES = (MIXED, FAST)
 # From about 3.4 to 8.5 bits a weight. Q4_0 is left out: at nearly Q4_K_S's size it loses more, and a steward who wants
 # it for its speed names it.
 DEFAULT = ("Q3_K_S", "Q3_K_M", "IQ4_XS", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K", "Q8_0")
@@ -13,12 +14,17 @@ DEFAULT = ("Q3_K_S", "Q3_K_M", "IQ4_XS", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M",
 
 def base(name: str) -> str:
     """Return the stock type a name stands on: ``mixed:Q4_K_M`` takes as many bytes as Q4_K_M."""
-    return name.removeprefix(MIXED)
+    return name.removeprefix(MIXED).removeprefix(FAST)
 
 
 def is_mixed(name: str) -> bool:
     """Say whether each tensor gets its own type."""
-    return name.startswith(MIXED)
+    return name.startswith(_MIXES)
+
+
+def is_fast(name: str) -> bool:
+    """Say whether only types that processors compute quickly take part in a mix."""
+    return name.startswith(FAST)
 
 
 def check(settings: Quantize, *, calibrated: bool) -> tuple[str, ...]:
@@ -63,8 +69,8 @@ def check_source(settings: Quantize, quantization: str, is_quantized: bool, name
 
 def _exact(name: str, words: tuple[str, ...], *, calibrated: bool) -> str:
     """Return a type's exact name; ``words`` are those that may stand in a type's place here."""
-    mixed = name.lower().startswith(MIXED)
-    if mixed and not calibrated:
+    prefix = next((prefix for prefix in _MIXES if name.lower().startswith(prefix)), "")
+    if prefix and not calibrated:
         raise RecipeError(
             f"quantize.type {name!r} needs texts to calibrate with: each tensor gets its type by what it does there.",
             hint="Add a [quality] table with [[quality.texts]], and leave quantize.imatrix on; for `evaluate`, leave "
@@ -72,9 +78,10 @@ def _exact(name: str, words: tuple[str, ...], *, calibrated: bool) -> str:
         )
     if name.lower() in {KEEP, AUTO} and not words:
         raise RecipeError(f"{name!r} cannot be one of quantize.candidates.", hint="Name types, such as Q4_K_M.")
-    bare = name[len(MIXED) :] if mixed else name
+    bare = name[len(prefix) :]
     if not is_type(bare):
         offered = types(imatrix=calibrated)
-        raise unknown_type(name, [*words, f"{MIXED}TYPE", *offered], more=[MIXED + item for item in offered])
+        mixes = [prefix + item for prefix in _MIXES for item in offered]
+        raise unknown_type(name, [*words, f"{MIXED}TYPE", f"{FAST}TYPE", *offered], more=mixes)
     exact = check_type(bare, imatrix=calibrated)
-    return MIXED + exact if mixed else exact
+    return prefix + exact

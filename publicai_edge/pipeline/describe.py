@@ -21,6 +21,7 @@ from publicai_edge.bundle.open import model_digest
 from publicai_edge.engine import warm
 from publicai_edge.errors import RecipeError
 from publicai_edge.pipeline.steps import StepResult
+from publicai_edge.pipeline.tuned import EngineSettings
 from publicai_edge.quantize import KEEP
 from publicai_edge.recipe import Recipe
 from publicai_edge.recipe.lock import Pin
@@ -38,6 +39,7 @@ def manifest(
     states: FileSet,
     embedding_folder: str,
     knowledge_file: str,
+    settings: EngineSettings,
     built_by: str,
 ) -> Manifest:
     """Return the manifest of the bundle that ``recipe`` makes."""
@@ -53,7 +55,7 @@ def manifest(
         embedding=_embedding(recipe, pins.get("embedding"), facts["convert"], embedding_folder),
         knowledge=_knowledge(recipe, facts["index"], knowledge_file),
         services=tuple(ServiceInfo(**service.model_dump()) for service in recipe.services),
-        engine=_engine(recipe, facts["warm"]["tokens"], states, info, facts["model"]["engine"]),
+        engine=_engine(recipe, facts["warm"]["tokens"], states, info, facts["model"]["engine"], settings),
         session_minutes=recipe.policy.session_minutes,
         recipe=f"sha256:{digest.of_json(recipe.model_dump(mode='json'))}",
         built_by=built_by,
@@ -110,9 +112,11 @@ def _knowledge(recipe: Recipe, facts: dict[str, Any] | None, file: str) -> Knowl
     )
 
 
-def _engine(recipe: Recipe, tokens: dict[str, int], states: FileSet, model: ModelInfo, made_by: str) -> EngineInfo:
+def _engine(
+    recipe: Recipe, tokens: dict[str, int], states: FileSet, model: ModelInfo, made_by: str, settings: EngineSettings
+) -> EngineInfo:
     stored = []
-    for service in recipe.services:
+    for service in recipe.services if settings.warm else ():
         for language in sorted(service.prompt):
             name = warm.SharedPrompt(service.id, language, "").file_name
             stored.append(
@@ -129,7 +133,9 @@ def _engine(recipe: Recipe, tokens: dict[str, int], states: FileSet, model: Mode
         context=recipe.target.context,
         slots=recipe.target.patrons,
         warm=tuple(stored),
-        warm_fingerprint=warm.fingerprint(model_digest(model), "f16", made_by),
+        tuning=settings.tuning,
+        tuned_on=settings.tuned_on,
+        warm_fingerprint=warm.fingerprint(model_digest(model), settings.tuning.state_form, made_by),
     )
 
 

@@ -210,6 +210,8 @@ class Measuring:
         sensitivity = self._sensitivity
         self.notes.update(dict.fromkeys(sensitivity.notes))
         choices = mix.candidates(gguf.read(self.reference_path), sensitivity.losses)
+        if candidates.is_fast(name):
+            choices = mix.only(choices, mix.FAST_TYPES)
         fixed = mix.fixed_bytes(self.reference_path, choices, self._imatrix_path)
         return mix.assign(choices, self.sizes([name])[name], fixed=fixed)
 

@@ -14,6 +14,7 @@ from publicai_edge.errors import ModelError
 from publicai_edge.pipeline.steps import Runner, Step, StepResult
 from publicai_edge.quantize import KEEP
 from publicai_edge.recipe import Embedding, Knowledge, Quantize, Service
+from publicai_edge.tuning import Tuning
 
 MODEL_FILE = "model.gguf"
 INDEX_FILE = "knowledge.sqlite"
@@ -199,17 +200,21 @@ def index_documents(
     return runner.run(Step("index", _INDEX_CODE, _INDEXING, inputs, run))
 
 
-def warm_services(runner: Runner, model: Blob, services: tuple[Service, ...], context: int) -> StepResult:
+def warm_services(
+    runner: Runner, model: Blob, services: tuple[Service, ...], context: int, tuning: Tuning
+) -> StepResult:
     """Compute the state of every service's prompt in every language."""
     prompts = shared_prompts(services)
 
     def run(folder: Path) -> dict[str, Any]:
         from publicai_edge.engine import warm
 
-        made = warm.build(runner.store.path(model), prompts, folder, context=context, progress=runner.progress)
+        place, progress = runner.store.path(model), runner.progress
+        made = warm.build(place, prompts, folder, context=context, tuning=tuning, progress=progress)
         return {"tokens": made["tokens"], "measured": {"peak_rss_bytes": made["peak_rss_bytes"]}}
 
-    return runner.run(Step("warm", _LLAMA_CODE, _LLAMA, warm_inputs(model.sha256, prompts, context), run))
+    inputs = warm_inputs(model.sha256, prompts, context) | {"tuning": tuning.to_json()}
+    return runner.run(Step("warm", _LLAMA_CODE, _LLAMA, inputs, run))
 
 
 def shared_prompts(services: tuple[Service, ...]) -> list[SharedPrompt]:

@@ -2,12 +2,13 @@
 
 from publicai_edge.recipe.fields import Words
 from publicai_edge.recipe.load import load, parse
-from publicai_edge.recipe.model import Embedding, Knowledge, Model, Recipe, Service, Steward, Target
+from publicai_edge.recipe.model import Embedding, Engine, Knowledge, Model, Recipe, Service, Steward, Target
 from publicai_edge.recipe.quality import AUTO, Quality, Quantize, Question, Texts
 
 __all__ = [
     "AUTO",
     "Embedding",
+    "Engine",
     "Knowledge",
     "Model",
     "Quality",

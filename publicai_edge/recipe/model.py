@@ -5,12 +5,15 @@ they speak to a steward. Words a patron reads are tables of language code to tex
 the recipe lists.
 """
 
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from publicai_edge.recipe.fields import Language, Name, Sha256, Source, Table, Version, Words, glob_path
 from publicai_edge.recipe.quality import Quality, Quantize, onnx_problems, quality_problems
+from publicai_edge.tuning import LEAST_BATCH, MOST_BATCH, FlashAttention, KvType, Tuning
 
 
 class BundleInfo(Table):
@@ -147,6 +150,41 @@ class Target(Table):
     """Patrons answered at the same time; further ones wait in line. Each takes memory for a whole context."""
 
 
+class Engine(Table):
+    """How the model is evaluated on the device. What is left out is taken from `publicai-edge tune`, or is usual."""
+
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Most threads; usually one for each core. Fewer are used while other programs are busy."""
+    batch: Annotated[int, Field(ge=LEAST_BATCH, le=MOST_BATCH)] | None = None
+    """Tokens that are evaluated together; usually 512."""
+    ubatch: Annotated[int, Field(ge=LEAST_BATCH, le=MOST_BATCH)] | None = None
+    """Of these, how many are computed at once; usually all."""
+    kv_type: KvType | None = None
+    """How what was read is kept in memory: "f16", or "q8_0", which takes half as much and costs a little quality."""
+    flash_attention: FlashAttention | None = None
+    """"auto", "on" or "off"."""
+    drafts: bool | None = None
+    """Whether what an answer quotes is read ahead from the documents, where that pays; usually true."""
+    warm: bool | None = None
+    """Whether the bundle holds every service's prompt as the model has read it, so that the kiosk need not read it \
+again; usually true."""
+
+    def tuning(self, found: Mapping[str, Any] | None = None) -> Tuning:
+        """Return the settings of the engine: these, else those ``found`` by tuning, else the usual ones.
+
+        Raises:
+            ValueError: they do not go together.
+        """
+        given = {**(found or {}), **self.model_dump(exclude_none=True)}
+        names = {item.name for item in fields(Tuning)}
+        return Tuning(**{name: value for name, value in given.items() if name in names})
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        self.tuning()
+        return self
+
+
 class Policy(Table):
     """What the steward allows."""
 
@@ -172,6 +210,7 @@ class Recipe(Table):
     embedding: Embedding | None = None
     knowledge: Knowledge | None = None
     target: Target = Target()
+    engine: Engine = Engine()
     services: Annotated[list[Service], Field(min_length=1)]
     policy: Policy = Policy()
 
@@ -190,6 +229,8 @@ class Recipe(Table):
         found += [f"services: two are called {name!r}" for name in sorted({i for i in ids if ids.count(i) > 1})]
         if any(service.search for service in self.services) and not (self.knowledge and self.embedding):
             found.append("a service searches the documents, but [knowledge] or [embedding] is missing")
+        if self.model.engine == "onnx" and self.engine.model_dump(exclude_none=True):
+            found.append('[engine] is for GGUF models; with model.engine = "onnx" there is nothing to set')
         found += onnx_problems(self.model.engine, self.model.file, self.quantize, self.quality)
         found += quality_problems(self.quantize, self.quality, self.bundle.languages, [s.id for s in self.services])
         for what, holder in (("model", self.model), ("embedding", self.embedding)):

@@ -11,6 +11,7 @@ from publicai_edge.engine.onnx.context import OnnxContext, OnnxModel
 from publicai_edge.engine.onnx.folder import ChatFolder
 from publicai_edge.engine.onnx.warm import build_id
 from publicai_edge.engine.warm import SharedPrompt
+from publicai_edge.tuning import Tuning
 
 _PROGRAM_BYTES = 150 << 20  # Python, onnxruntime and the vocabulary; measured with SmolLM2
 _WORK_BYTES = 100 << 20  # what one evaluation works in
@@ -33,7 +34,7 @@ def _model(path: Path, threads: int, _gpu_layers: int) -> OnnxModel:
     return OnnxModel(path, threads)
 
 
-def _context(model: OnnxModel, limit: int, slots: int, _threads: int) -> Any:
+def _context(model: OnnxModel, limit: int, slots: int, _threads: int, _tuning: Tuning) -> Any:
     return OnnxContext(model, length=limit, n_seq=slots)
 
 

@@ -1,0 +1,1 @@
+"""Search the engine settings that are fastest on a device."""
