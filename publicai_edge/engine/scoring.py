@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from publicai_edge.engine.llama import LlamaModel, last_words, library
 from publicai_edge.errors import EngineError
+from publicai_edge.tuning import KvType
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,12 +88,15 @@ class Scorer:
         context: most tokens in one window.
         threads: threads of the evaluation.
         batch: most tokens evaluated at once.
+        kv_type: type of the KV cache.
 
     Raises:
         EngineError: the context cannot be made.
     """
 
-    def __init__(self, model: LlamaModel, *, context: int, threads: int, batch: int = _BATCH) -> None:
+    def __init__(
+        self, model: LlamaModel, *, context: int, threads: int, batch: int = _BATCH, kv_type: KvType = "f16"
+    ) -> None:
         self._llama = llama = library()
         self.model = model
         self.context = context
@@ -103,6 +107,7 @@ class Scorer:
         self._slots = min(_SEQUENCES, self._step)  # llama.cpp aborts with more sequences than tokens in a batch
         params.n_seq_max = self._slots
         params.n_outputs_max_per_seq = 0
+        params.type_k = params.type_v = getattr(llama, f"GGML_TYPE_{kv_type.upper()}")
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = True
         params.no_perf = True

@@ -17,6 +17,7 @@ from publicai_edge.evaluate.laying import digest_of, lay
 from publicai_edge.evaluate.reference import ReferenceFile, documents_digest
 from publicai_edge.evaluate.result import LanguageLoss
 from publicai_edge.progress import Progress
+from publicai_edge.tuning import KvType
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,6 +44,7 @@ def measure(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    kv_type: KvType = "f16",
     progress: Progress,
 ) -> Measurement:
     """Measure what ``model`` lost, in a child process.
@@ -53,6 +55,7 @@ def measure(
         documents: the texts the reference was made with, in the same order.
         resamples: bootstrap resamples, 1,000 or more for figures to publish.
         seed: of the bootstrap.
+        kv_type: type of the model's KV cache; the reference's was F16.
         progress: shows tokens.
 
     Raises:
@@ -71,6 +74,7 @@ def measure(
         "documents": [asdict(document) for document in documents],
         "resamples": resamples,
         "seed": seed,
+        "kv_type": kv_type,
     }
     ran = child.run(f"{__name__}:_measure", payload, what=f"measure {model.name}", progress=progress)
     languages = tuple(result.loss_from_json(item) for item in ran.value["languages"])
@@ -78,7 +82,11 @@ def measure(
 
 
 def token_losses(
-    reference: ReferenceFile, model: "LlamaModel", documents: Sequence[Document], progress: Progress
+    reference: ReferenceFile,
+    model: "LlamaModel",
+    documents: Sequence[Document],
+    progress: Progress,
+    kv_type: KvType = "f16",
 ) -> "NDArray[Any]":
     """Compare a loaded model with the reference, token by token, in this process.
 
@@ -100,7 +108,7 @@ def token_losses(
     windows = lay(model, documents, context=header.context, laying=header.laying)
     if digest_of(windows) != header.windows:
         raise _foreign(reference, model, "other tokens for the same texts")
-    scorer = Scorer(model, context=header.context, threads=physical_cores())
+    scorer = Scorer(model, context=header.context, threads=physical_cores(), kv_type=kv_type)
     workers = likelihood.Workers(usable_cores(), model.n_vocab)
     bounds = np.concatenate([[0], np.cumsum(reference.rows["kept"].astype(np.int64) + reference.rows["drawn"])])
     losses = np.empty(reference.scored, likelihood.LOSS)
@@ -134,7 +142,8 @@ def _measure(payload: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
     reference = ReferenceFile.open(Path(payload["reference"]))
     documents = [Document(**item) for item in payload["documents"]]
-    losses = token_losses(reference, LlamaModel(Path(payload["model"])), documents, progress)
+    model = LlamaModel(Path(payload["model"]))
+    losses = token_losses(reference, model, documents, progress, payload["kv_type"])
     languages, notes = [], []
     tags = np.array([document.language for document in documents])
     for language in dict.fromkeys(tags.tolist()):

@@ -17,6 +17,7 @@ from publicai_edge import child
 from publicai_edge.errors import ContextOverflowError, PublicAIError
 from publicai_edge.evaluate.result import Answer
 from publicai_edge.progress import Progress
+from publicai_edge.tuning import KvType, Tuning
 
 _VOWEL_SIGNS = (range(0x0591, 0x05C8), range(0x0640, 0x0641), range(0x064B, 0x0653), range(0x0670, 0x0671))
 
@@ -43,7 +44,13 @@ class Question:
 
 
 def answer(
-    model: Path, questions: Sequence[Question], *, context: int = 4096, max_tokens: int = 256, progress: Progress
+    model: Path,
+    questions: Sequence[Question],
+    *,
+    context: int = 4096,
+    max_tokens: int = 256,
+    kv_type: KvType = "f16",
+    progress: Progress,
 ) -> tuple[str, ...]:
     """Let a model answer in a child process; return its answers in order.
 
@@ -52,6 +59,7 @@ def answer(
         questions: what is asked.
         context: most tokens of a chat and its answer together.
         max_tokens: most tokens of an answer.
+        kv_type: type of the KV cache.
         progress: shows questions.
 
     Raises:
@@ -65,6 +73,7 @@ def answer(
         "questions": [asdict(question) for question in questions],
         "context": context,
         "max_tokens": max_tokens,
+        "kv_type": kv_type,
     }
     what = f"answer questions with {model.name}"
     return tuple(child.run(f"{__name__}:_answer", payload, what=what, progress=progress).value)
@@ -152,8 +161,8 @@ def _answer(payload: dict[str, Any], progress: Progress) -> list[str]:
         longest = max(longest, tokens)
         requests.append(ChatRequest(tuple(turns), Sampling(max_tokens=room)))
     answers = [""] * len(requests)
-    cells = min(limit, longest + room)
-    context = LlamaContext(model, n_ctx=cells, n_seq=1, threads=physical_cores())
+    cells, tuning = min(limit, longest + room), Tuning(kv_type=payload["kv_type"])
+    context = LlamaContext(model, n_ctx=cells, n_seq=1, threads=physical_cores(), tuning=tuning)
     with progress.task(f"Asking {model.path.name}", total=len(requests), unit="items") as task:
 
         def hear(number: int, event: Event | PublicAIError) -> None:

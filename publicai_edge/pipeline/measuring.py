@@ -24,6 +24,7 @@ from publicai_edge.pipeline import candidates, corpora
 from publicai_edge.pipeline.corpora import Sides
 from publicai_edge.pipeline.stages import MODEL_FILE
 from publicai_edge.pipeline.steps import Runner, Step, StepResult
+from publicai_edge.tuning import KvType, Tuning
 
 if TYPE_CHECKING:
     from publicai_edge.evaluate.sensitivity import Sensitivity
@@ -81,12 +82,14 @@ class Settings:
         calibrate: whether an importance matrix is collected and used.
         allow_requantize: take a reference that is quantized itself.
         answer_context: tokens of a question with its passages and its answer.
+        kv_type: type of the KV cache of what is measured; the reference's is always F16.
     """
 
     context: int = 512
     calibrate: bool = True
     allow_requantize: bool = False
     answer_context: int = 4096
+    kv_type: KvType = "f16"
 
 
 @dataclass
@@ -253,6 +256,7 @@ class Measuring:
             "model": model.sha256,
             "texts": self.sides.evaluation.sha256,
             "context": self.settings.context,
+            "kv_type": self.settings.kv_type,
         }
 
         def run(_folder: Path) -> dict[str, Any]:
@@ -261,7 +265,8 @@ class Measuring:
 
             reference = ReferenceFile.open(self._predictions())
             with self._named(name, model) as path:
-                found = measure(reference, path, self._evaluation.documents, progress=self.runner.progress)
+                documents, kv_type = self._evaluation.documents, self.settings.kv_type
+                found = measure(reference, path, documents, kv_type=kv_type, progress=self.runner.progress)
             facts = {"languages": [asdict(language) for language in found.languages], "notes": list(found.notes)}
             return {**facts, "measured": {"peak_rss_bytes": found.peak_rss_bytes}}
 
@@ -284,15 +289,16 @@ class Measuring:
     def answers(self, name: str, model: Blob) -> tuple[str, ...]:
         """Return a model's answers to the questions, in their order."""
         asked = [asdict(question) for question in self.questions]
-        inputs = {"model": model.sha256, "questions": asked, "context": self.settings.answer_context}
+        kv_type = Tuning.kv_type if model == self.subject.model else self.settings.kv_type
+        context = self.settings.answer_context
+        inputs = {"model": model.sha256, "questions": asked, "context": context, "kv_type": kv_type}
 
         def run(_folder: Path) -> dict[str, Any]:
             from publicai_edge.evaluate.questions import answer
 
             with self._named(name, model) as path:
-                given = answer(
-                    path, self.questions, context=self.settings.answer_context, progress=self.runner.progress
-                )
+                progress = self.runner.progress
+                given = answer(path, self.questions, context=context, kv_type=kv_type, progress=progress)
             return {"answers": list(given)}
 
         return tuple(self.runner.run(Step("answers", _ANSWERS_CODE, _LLAMA, inputs, run)).facts["answers"])

@@ -22,8 +22,9 @@ from publicai_edge.pipeline.corpora import Sides, TextsPart
 from publicai_edge.pipeline.fetching import texts_role
 from publicai_edge.pipeline.measuring import Measuring, Settings, Subject
 from publicai_edge.pipeline.steps import Runner, StepResult
-from publicai_edge.recipe import AUTO, Recipe
+from publicai_edge.recipe import AUTO, Quality, Recipe
 from publicai_edge.recipe.lock import Pin
+from publicai_edge.tuning import Tuning
 
 HTML, JSON = "quality.html", "quality.json"
 _FEW_DOCUMENTS = 5
@@ -37,6 +38,38 @@ class Reference:
     name: str
     type: str
     is_quantized: bool
+
+
+def _quality_of(recipe: Recipe) -> Quality:
+    if recipe.quality is None:
+        raise RuntimeError("a recipe without [quality] has nothing to choose by")
+    return recipe.quality
+
+
+def laboratory(
+    runner: Runner, recipe: Recipe, reference: Reference, pins: Mapping[str, Pin], questions: tuple[Question, ...]
+) -> tuple[Measuring, StepResult]:
+    """Return what measures the types of a recipe's model, and the step that divided its texts.
+
+    Args:
+        runner: runs the steps.
+        recipe: has [quality].
+        reference: the unquantized model.
+        pins: with the texts.
+        questions: prepared for the model.
+    """
+    quality = _quality_of(recipe)
+    parts = [TextsPart(texts, pins[texts_role(number)].files) for number, texts in enumerate(quality.texts, 1)]
+    calibrated = recipe.quantize.imatrix
+    split = corpora.split_texts(runner, parts, quality, recipe.bundle.languages, calibrated=calibrated)
+    settings = Settings(
+        context=quality.context,
+        calibrate=calibrated,
+        allow_requantize=recipe.quantize.allow_requantize,
+        answer_context=recipe.target.context,
+        kv_type=recipe.engine.kv_type or Tuning.kv_type,
+    )
+    return Measuring(runner, Subject(reference.model, reference.name), Sides.of(split), settings, questions), split
 
 
 @dataclass(frozen=True)
@@ -70,22 +103,9 @@ def choose(
     Raises:
         RecipeError: no type passes in every language and fits; the message names the worst one.
     """
-    quality = recipe.quality
-    if quality is None:
-        raise RuntimeError("a recipe without [quality] has nothing to choose by")
-    parts = [TextsPart(texts, pins[texts_role(number)].files) for number, texts in enumerate(quality.texts, 1)]
-    calibrated = recipe.quantize.imatrix
-    split = corpora.split_texts(runner, parts, quality, recipe.bundle.languages, calibrated=calibrated)
-    settings = Settings(
-        context=quality.context,
-        calibrate=calibrated,
-        allow_requantize=recipe.quantize.allow_requantize,
-        answer_context=recipe.target.context,
-    )
-    subject = Subject(reference.model, reference.name)
-    measuring = Measuring(runner, subject, Sides.of(split), settings, questions)
-    names = candidates.check(recipe.quantize, calibrated=settings.calibrate)
-    bounds = choosing.bounds_of(quality)
+    measuring, split = laboratory(runner, recipe, reference, pins, questions)
+    names = candidates.check(recipe.quantize, calibrated=measuring.settings.calibrate)
+    bounds = choosing.bounds_of(_quality_of(recipe))
     choice = choosing.choose(measuring, names, bounds, fits, runner.progress)
     made = report(
         recipe.bundle.title[recipe.bundle.languages[0]],
