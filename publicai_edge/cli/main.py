@@ -19,6 +19,7 @@ from publicai_edge.cli import (
     quantize,
     recipe,
     serve,
+    tune,
     verify,
 )
 from publicai_edge.cli.failure import Group
@@ -60,6 +61,7 @@ OPERATOR = "Operator: use a bundle"
 
 app.command("build", rich_help_panel=STEWARD)(build.build)
 app.command("plan", rich_help_panel=STEWARD)(plan.plan)
+app.command("tune", rich_help_panel=STEWARD)(tune.tune)
 app.command("pull", rich_help_panel=STEWARD)(pull.pull)
 app.command("convert", rich_help_panel=STEWARD)(convert.convert)
 app.command("imatrix", rich_help_panel=STEWARD)(imatrix.imatrix)

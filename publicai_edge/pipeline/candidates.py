@@ -11,10 +11,14 @@ _MIXES = (MIXED, FAST)
 # it for its speed names it.
 DEFAULT = ("Q3_K_S", "Q3_K_M", "IQ4_XS", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K", "Q8_0")
 
+# What tuning tries: types that llama.cpp computes quickly on processors, and the usual ones to hold them against.
+QUICK = ("Q4_0", "IQ4_NL", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q6_K", "Q8_0")
+QUICK_MIXES = ("mixed:Q4_0", "fast:Q4_K_S", "fast:Q4_K_M")
+
 
 def base(name: str) -> str:
     """Return the stock type a name stands on: ``mixed:Q4_K_M`` takes as many bytes as Q4_K_M."""
-    return name.removeprefix(MIXED).removeprefix(FAST)
+    return name[len(_prefix(name)) :]
 
 
 def is_mixed(name: str) -> bool:
@@ -67,9 +71,13 @@ def check_source(settings: Quantize, quantization: str, is_quantized: bool, name
     )
 
 
+def _prefix(name: str) -> str:
+    return next((prefix for prefix in _MIXES if name.lower().startswith(prefix)), "")
+
+
 def _exact(name: str, words: tuple[str, ...], *, calibrated: bool) -> str:
     """Return a type's exact name; ``words`` are those that may stand in a type's place here."""
-    prefix = next((prefix for prefix in _MIXES if name.lower().startswith(prefix)), "")
+    prefix = _prefix(name)
     if prefix and not calibrated:
         raise RecipeError(
             f"quantize.type {name!r} needs texts to calibrate with: each tensor gets its type by what it does there.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from publicai_edge import gguf, host
 from publicai_edge.bench import machine
 from publicai_edge.errors import ModelError, RecipeError
+from publicai_edge.pipeline import candidates
 from publicai_edge.pipeline.fetching import EMBEDDING_FILES, MODEL_FILES
 from publicai_edge.pipeline.options import Options
 from publicai_edge.plan import device
@@ -25,7 +26,7 @@ ALTERNATIVES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M")
 """What a plan tries, the largest first, where the source has 16 bits a weight."""
 
 _PATRONS = (1, 2, 4, 8)
-_KEEP, _MIXED = "keep", "mixed:"
+_KEEP = "keep"
 _WORDS_PER_PASSAGE, _TOKENS_PER_WORD, _QUESTION_TOKENS = 120, 1.5, 60
 _PAGE_BYTES = 2 << 20  # the page, the licences, the manifest
 _INDEX_FACTOR = 3  # a document's passages, their vectors and the word index, by its own size
@@ -212,7 +213,7 @@ def _models(path: Path, recipe: Recipe, options: Options) -> list[Model]:
     if wanted.type == AUTO:
         names = list(wanted.candidates or ALTERNATIVES)
     elif wanted.type != _KEEP:
-        names = [wanted.type.removeprefix(_MIXED), *names]
+        names = [candidates.base(wanted.type), *names]
     found = predict.plan(
         path, list(dict.fromkeys(names)), imatrix=recipe.quality is not None, progress=options.progress
     )
@@ -227,7 +228,7 @@ def _chosen(recipe: Recipe, models: Sequence[Model]) -> list[Model]:
         return [models[0]] if len(models) == 1 else [max(models, key=lambda model: model.size)]
     if wanted.type == AUTO:
         return list(models)
-    return [model for model in models if model.type == wanted.type.removeprefix(_MIXED).upper()]
+    return [model for model in models if model.type == candidates.base(wanted.type).upper()]
 
 
 def _use(recipe: Recipe, other_disk: int) -> Use:

@@ -76,12 +76,21 @@ class Speed:
 
 @dataclass(frozen=True)
 class Reason:
-    """What one setting brings: how many times as long it takes with the usual value, the others being the same."""
+    """What one setting brings.
+
+    Attributes:
+        setting: its name, or names.
+        chosen: the value of the fastest point.
+        usual: the usual value.
+        ratio: how many times as long it takes with the usual value, the others being the same.
+        left: whether that is too little, so that the usual value stays.
+    """
 
     setting: str
     chosen: str
     usual: str
     ratio: float
+    left: bool
 
 
 @dataclass(frozen=True)
@@ -212,8 +221,9 @@ class Search:
             chosen, instead = (
                 " / ".join(str(getattr(each.tuning, name)) for name in fields) for each in (winner, usual)
             )
-            reasons.append(Reason(" / ".join(fields), chosen, instead, ratio))
-            if ratio < _WITHIN:
+            left = ratio < _WITHIN
+            reasons.append(Reason(" / ".join(fields), chosen, instead, ratio, left))
+            if left:
                 tuning = replace(tuning, **{name: getattr(usual.tuning, name) for name in fields})
         settled = replace(winner, tuning=tuning)
         if settled not in found:
