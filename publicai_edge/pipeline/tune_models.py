@@ -91,9 +91,9 @@ class _Many:
         self._runner, self._ready = runner, ready
         self._bounds = choosing.bounds_of(recipe.quality)
         reference, questions = reference_of(ready, original), questions_of(ready, options)
-        self._laboratory, _ = quality.laboratory(runner, recipe, reference, ready.pins, questions)
+        self.laboratory, _ = quality.laboratory(runner, recipe, reference, ready.pins, questions)
         offered = self._offered()
-        self._sizes = self._laboratory.sizes(offered)
+        self._sizes = self.laboratory.sizes(offered)
         self.kv_types: tuple[KvType, ...] = (recipe.engine.kv_type,) if recipe.engine.kv_type else KV_TYPES
         self.names = tuple(name for name in offered if any(self._fits(name, each) is None for each in self.kv_types))
         if not self.names:
@@ -108,7 +108,7 @@ class _Many:
         self._files = cache(self._made)
 
     def _offered(self) -> tuple[str, ...]:
-        settings, calibrated = self._recipe.quantize, self._laboratory.settings.calibrate
+        settings, calibrated = self._recipe.quantize, self.laboratory.settings.calibrate
         if settings.type == AUTO and not settings.candidates:
             names = [*candidates.QUICK, *(candidates.QUICK_MIXES if calibrated else ())]
             settings = settings.model_copy(update={"candidates": names})
@@ -123,7 +123,7 @@ class _Many:
         return self._files(name)
 
     def _made(self, name: str) -> Path:
-        return self._runner.store.path(self._laboratory.quantized(name).files.only())
+        return self._runner.store.path(self.laboratory.quantized(name).files.only())
 
     def holds(self, name: str, kv_type: str) -> bool:
         known = next((item for item in self.judged if (item.type, item.kv_type) == (name, kv_type)), None)
@@ -138,7 +138,7 @@ class _Many:
         if problem := self._fits(name, kv_type):
             progress.say(f"{shown} does not fit the device: {problem}.")
             return Judged(name, kv_type, self._sizes[name], {}, passes=False)
-        made = self._laboratory.quantized(name).files.only()
+        made = self.laboratory.quantized(name).files.only()
         measured = self._with_cache(kv_type).measured(name, made)
         verdict = judge(measured, self._bounds)
         progress.say(choosing.line(replace(measured, name=shown), verdict, self._bounds))
@@ -147,4 +147,4 @@ class _Many:
 
     def _with_cache(self, kv_type: str) -> Measuring:
         known: KvType = "q8_0" if kv_type == "q8_0" else "f16"
-        return replace(self._laboratory, settings=replace(self._laboratory.settings, kv_type=known))
+        return replace(self.laboratory, settings=replace(self.laboratory.settings, kv_type=known))

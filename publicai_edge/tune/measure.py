@@ -30,7 +30,7 @@ class Sample:
         return prompt * self.read + answer * self.write
 
 
-def measure(model: Path, tunings: Sequence[Tuning], *, read: int, write: int) -> list[Sample]:
+def measure(model: Path, tunings: Sequence[Tuning], *, read: int, write: int, adapt: bool = True) -> list[Sample]:
     """Measure each of these settings once, in a child process.
 
     Args:
@@ -38,6 +38,7 @@ def measure(model: Path, tunings: Sequence[Tuning], *, read: int, write: int) ->
         tunings: with their number of threads.
         read: tokens of the prompt.
         write: tokens written behind it.
+        adapt: whether threads are given up to others that are busy, as the engine does; a peer would not.
 
     Raises:
         ModelError: the model cannot be loaded.
@@ -48,6 +49,7 @@ def measure(model: Path, tunings: Sequence[Tuning], *, read: int, write: int) ->
         "tunings": [tuning.to_json() for tuning in tunings],
         "read": read,
         "write": write,
+        "adapt": adapt,
     }
     ran = child.run(f"{__name__}:_measure", payload, what=f"measure {model.name}", progress=Silent())
     return [Sample(*pair) for pair in ran.value]
@@ -77,7 +79,7 @@ def _measure(payload: dict[str, Any], _progress: Progress) -> list[tuple[float, 
             threads.look()
         count = tuning.threads or 1
         context = LlamaContext(model, n_ctx=room, n_seq=1, threads=count, tuning=tuning)
-        lane = Lane(context, watching[count])
+        lane = Lane(context, watching[count] if payload["adapt"] else None)
         lane.read(WARM_UP)
         lane.write(_WARM_WRITES)
         lane.clear()
