@@ -7,15 +7,17 @@ import typer
 
 from publicai_edge import columns
 from publicai_edge.cli import options
+from publicai_edge.errors import RecipeError
 
 if TYPE_CHECKING:
-    from publicai_edge.pipeline.tune_recipe import Outcome
+    from publicai_edge.cli.console import Console
+    from publicai_edge.pipeline.tune_recipe import Outcome, Wanted
     from publicai_edge.tune.features import Features
     from publicai_edge.tune.search import Found
 
 
 def tune(
-    recipe: options.RecipePath,
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a .toml file; or a bundle's folder.", show_default=False)],
     model: Annotated[
         Path | None,
         typer.Option("--model", help="Tune for this GGUF file instead of the recipe's model.", show_default=False),
@@ -40,36 +42,65 @@ def tune(
     """Find the type and the engine settings that are fastest on this machine, within the recipe's bounds of quality.
 
     Run it on the kiosk, or on a machine like it, with other programs closed; --busy 1 stands for a browser. Writes
-    RECIPE.tuned.json beside the recipe: `publicai-edge build` takes it up. What the recipe's [engine] and [quantize]
-    say stays as it is. A search that was interrupted goes on where it was.
+    RECIPE.tuned.json beside the recipe: `publicai-edge build` takes it up. What the recipe itself says of its type
+    and its engine stays as it is. A search that was interrupted goes on where it was.
+
+    Of a bundle, only what changes no answer is searched (threads, batches, drafts), and written into it.
 
     Example:  publicai-edge tune recipes/mini-pc.toml
 
     Example:  publicai-edge tune recipes/mini-pc.toml --busy 1 --prompt 900
+
+    Example:  publicai-edge tune dist/demo-library-1.0.0
     """
+    from publicai_edge.bundle.manifest import FILE_NAME
     from publicai_edge.pipeline import tune_recipe
     from publicai_edge.pipeline.options import Options
     from publicai_edge.store import Store, default_root
     from publicai_edge.tune.search import Work
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)
-    chosen = Options(Path("dist"), Store(cache or default_root()), console, offline=offline, model=model)
     wanted = tune_recipe.Wanted(Work(prompt, answer), busy, minutes * 60)
+    if (recipe / FILE_NAME).is_file():
+        if model:
+            raise RecipeError("--model goes with a recipe; a bundle has its own.", hint="Leave it out.")
+        _bundle(recipe, wanted, console)
+        return
+    chosen = Options(Path("dist"), Store(cache or default_root()), console, offline=offline, model=model)
     made = tune_recipe.tune(recipe, wanted, chosen)
     value = {**made.tuned.to_json(), "file": str(made.path), "seconds": made.seconds}
     console.data(value, None if json_ else _shown(made, recipe))
 
 
+def _bundle(folder: Path, wanted: "Wanted", console: "Console") -> None:
+    from dataclasses import asdict
+
+    from publicai_edge.bundle.open import open_bundle
+    from publicai_edge.pipeline import tune_bundle
+
+    made = tune_bundle.tune(open_bundle(folder), wanted, console)
+    found, engine = made.found, made.bundle.manifest.engine
+    lines = [*_found(found, made.features, engine.tuned_on), _effort(found, made.seconds)]
+    lines[-1] += f" Written into {folder}. Next: publicai-edge serve {folder}"
+    value = {"bundle": str(folder), "engine": engine.tuning.to_json(), "tuned_on": engine.tuned_on}
+    console.data({**value, "figures": asdict(found), "seconds": made.seconds}, "\n".join(lines))
+
+
+def _found(found: "Found", features: "Features", device: str | None) -> list[str]:
+    lines = [f"Fastest on {device}: {found.point}", "", *_speeds(found), ""]
+    return [*lines, *_reasons(found), *_features(features), ""]
+
+
+def _effort(found: "Found", seconds: float) -> str:
+    return f"{found.samples} measurements of {found.points} points, {seconds / 60:.1f} minutes."
+
+
 def _shown(made: "Outcome", recipe: Path) -> str:
     found = made.found
-    lines = [f"Fastest on {made.tuned.device}: {found.point}", "", *_speeds(found), ""]
-    lines += [*_reasons(found), *_features(made.features), ""]
+    lines = _found(found, made.features, made.tuned.device)
     if made.judged:
         lines += ["What the types lose, in nats per token:", "", *_quality(made), ""]
-    lines.append(
-        f"{found.samples} measurements of {found.points} points, {made.seconds / 60:.1f} minutes. Written to "
-        f"{made.path}. Next: publicai-edge build {recipe}"
-    )
+    lines.append(f"{_effort(found, made.seconds)} Written to {made.path}. Next: publicai-edge build {recipe}")
     return "\n".join(lines)
 
 

@@ -1,8 +1,8 @@
 """From a recipe to the settings that are fastest on this machine: ``RECIPE.tuned.json``, which the build takes up."""
 
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from publicai_edge.pipeline.options import Options
 from publicai_edge.pipeline.prepared import prepare
 from publicai_edge.pipeline.steps import Runner
 from publicai_edge.pipeline.tune_models import Judged, models
+from publicai_edge.progress import Progress
 from publicai_edge.quantize import KEEP
 from publicai_edge.recipe import AUTO, Recipe, load
 from publicai_edge.recipe.tuned import Tuned, tuned_path, write
@@ -26,7 +27,7 @@ from publicai_edge.tune.search import Found, Search, Work
 from publicai_edge.tune.space import Space
 from publicai_edge.tuning import Tuning
 
-_PROTOCOL = 1
+PROTOCOL = 1
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def tune(recipe_path: Path, wanted: Wanted, options: Options) -> Outcome:
     among = models(runner, ready, options, ready.original)
     own = recipe.engine.model_dump(exclude_none=True)
     space = Space.of(among.names, fixed=own, prompt=wanted.work.prompt, kv_types=among.kv_types)
-    known = [_PROTOCOL, machine.facts(), asdict(wanted), among.inputs, repr(space)]
+    known = [PROTOCOL, machine.facts(), asdict(wanted), among.inputs, repr(space)]
     kept = Kept.open(target.with_suffix(".part"), digest.of_json(known))
     if kept.rounds:
         options.progress.say(f"{len(kept.rounds)} rounds of this search are there already; it goes on after them.")
@@ -83,10 +84,7 @@ def tune(recipe_path: Path, wanted: Wanted, options: Options) -> Outcome:
     def measured(type_: str, tunings: Sequence[Tuning], read: int, write_: int) -> list[measure.Sample]:
         return measure.measure(among.path(type_), tunings, read=read, write=write_)
 
-    with ExitStack() as stack:
-        if wanted.busy:
-            options.progress.say(f"{wanted.busy} of {host.usable_cores()} cores are kept busy meanwhile.")
-            stack.enter_context(busy(wanted.busy))
+    with beside(wanted, options.progress):
         search = Search(
             space, wanted.work, measured, among.holds, kept, seconds=wanted.seconds, progress=options.progress
         )
@@ -104,24 +102,49 @@ def _check(recipe: Recipe, wanted: Wanted, options: Options) -> None:
         raise RecipeError(
             'Only GGUF models can be tuned; [model] engine is "onnx".', hint="There is nothing to set for it."
         )
-    if wanted.busy and wanted.busy >= (cores := host.usable_cores()):
-        raise HostError(
-            f"--busy {wanted.busy} would leave no core of this machine's {cores}.", hint=f"Give at most {cores - 1}."
-        )
+    check_busy(wanted)
     if recipe.quality is None and recipe.quantize.type != KEEP and not options.model:
         options.progress.warn(
             "The recipe has no [quality], so nothing says what a type costs: only the engine's settings are tuned."
         )
 
 
+def check_busy(wanted: Wanted) -> None:
+    """Refuse to keep all cores busy.
+
+    Raises:
+        HostError: there are not more cores than that.
+    """
+    if wanted.busy and wanted.busy >= (cores := host.usable_cores()):
+        raise HostError(
+            f"--busy {wanted.busy} would leave no core of this machine's {cores}.", hint=f"Give at most {cores - 1}."
+        )
+
+
+@contextmanager
+def beside(wanted: Wanted, progress: Progress) -> Iterator[None]:
+    """Keep as many cores busy as is wanted."""
+    if wanted.busy:
+        progress.say(f"{wanted.busy} of {host.usable_cores()} cores are kept busy meanwhile.")
+    with busy(wanted.busy):
+        yield
+
+
+def device_in_words() -> str:
+    """Return what tells this machine from others, for people."""
+    facts = machine.facts()
+    cores = facts["physical_cores"]
+    return f"{facts['cpu']}, {cores} core{'s' if cores != 1 else ''}"
+
+
 def _tuned(recipe: Recipe, found: Found, extra: Features, wanted: Wanted, judged: Sequence[Judged]) -> Tuned:
-    point, facts = found.point, machine.facts()
+    point = found.point
     own = recipe.engine.model_dump(exclude_none=True)
     engine = {**replace(point.tuning, drafts=extra.drafts).to_json(), "warm": extra.warm}
     engine = {name: value for name, value in engine.items() if value is not None and name not in own}
     return Tuned(
         source=recipe.model.source,
-        device=f"{facts['cpu']}, {facts['physical_cores']} cores",
+        device=device_in_words(),
         engine=engine,
         type=point.type if recipe.quantize.type == AUTO else None,
         busy=wanted.busy,

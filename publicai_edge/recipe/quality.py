@@ -16,8 +16,9 @@ class Quantize(Table):
 
     type: Annotated[str, Field(min_length=1)] = "keep"
     """For engine = "onnx": "keep", "int4", "int4-genai" (fewer models, several times as fast), "int8" or "none". Else \
-"keep", a llama.cpp type such as "Q4_K_M", "mixed:Q4_K_M" (every tensor its own type, in Q4_K_M's bytes), or \
-"auto": the smallest that passes [quality] in every language."""
+"keep", a llama.cpp type such as "Q4_K_M", "mixed:Q4_K_M" (every tensor its own type, in Q4_K_M's bytes), \
+"fast:Q4_K_M" (the same, of types that processors compute quickly), or "auto": the smallest that passes [quality] in \
+every language, or the fastest, once `publicai-edge tune` has found it."""
     candidates: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
     """For "auto": the types to choose from; without it, those from Q3_K_S to Q8_0."""
     imatrix: bool = True

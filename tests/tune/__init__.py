@@ -1,0 +1,1 @@
+"""Tuning: the points, the search, and what is measured."""
