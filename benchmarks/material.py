@@ -5,8 +5,12 @@ measured against it rank types, and do not describe the model as it was trained.
 """
 
 import shutil
+import subprocess
+import sys
+import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +72,40 @@ def smollm2_q4() -> Path:
     if not target.exists():
         quantize(smollm2_f16(), target, "Q4_0", allow_requantize=False, progress=Silent())
     return target
+
+
+def smollm2_elsewhere(rivals: Path | None) -> tuple[Path, Path, Path]:
+    """The same for other programs: in Hugging Face's layout, in 4-bit ONNX, and in 4-bit OpenVINO.
+
+    Args:
+        rivals: the interpreter that has OpenVINO's converter; where there is none, the last folder stays empty.
+    """
+    from publicai_edge.convert.causal_lm import CausalLmSettings, convert_causal_lm
+    from tests.convert.dequantized import hf_folder
+
+    plain, onnx, openvino = (_kept(f"SmolLM2-135M-Instruct-{name}") for name in ("hf", "genai", "openvino"))
+    if not plain.is_dir():
+        with _new_folder(plain) as target:
+            hf_folder(smollm2(), target)
+    if not onnx.is_dir():
+        with _new_folder(onnx) as target:
+            convert_causal_lm(plain, target, CausalLmSettings("int4-genai"), Silent())
+    if rivals and not openvino.is_dir():
+        with _new_folder(openvino) as target:
+            command = [str(rivals), "-m", "optimum.commands.optimum_cli", "export", "openvino", "--model", str(plain)]
+            options = ["--task", "text-generation-with-past", "--weight-format", "int4", str(target)]
+            subprocess.run([*command, *options], check=False, stdout=sys.stderr)
+    return plain, onnx, openvino
+
+
+@contextmanager
+def _new_folder(place: Path) -> Iterator[Path]:
+    """Give a folder that is there under its name only when it was filled."""
+    with tempfile.TemporaryDirectory(dir=place.parent) as folder:
+        made = Path(folder) / "made"
+        yield made
+        if made.is_dir() and any(made.iterdir()):
+            made.rename(place)
 
 
 def smollm2_noisy() -> Path:

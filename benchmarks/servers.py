@@ -71,7 +71,7 @@ class Sides:
     @contextlib.contextmanager
     def start(self, side: str, slots: int, *, watch: bool) -> Iterator[Server]:
         """Start one side and wait until it is ready; with ``watch``, look at its memory from the start."""
-        port = _free_port()
+        port = free_port()
         if side == OURS:
             # Without --threads it takes as many as the peer is given, and fewer while others keep the cores busy.
             options = ["serve", str(self.bundle), "--port", str(port), "--slots", str(slots)]
@@ -85,7 +85,7 @@ class Sides:
                 *(str(part) for pair in shape.items() for part in pair),
             ]
         begun = time.perf_counter()
-        with _process(command) as process, Memory(process.pid, watch=watch) as memory:
+        with running(command) as process, Memory(process.pid, watch=watch) as memory:
             while not _ready(port):
                 if process.poll() is not None:
                     raise RuntimeError(f"{side} ended with {process.returncode} before it was ready")
@@ -93,7 +93,7 @@ class Sides:
                     raise RuntimeError(f"{side} was not ready within {_START_SECONDS:.0f} s")
                 time.sleep(0.005)
             ready = time.perf_counter() - begun
-            if side == OURS and f"publicai_edge_slots {slots}\n" not in _get(port, "/metrics")[1].decode():
+            if side == OURS and f"publicai_edge_slots {slots}\n" not in get(port, "/metrics")[1].decode():
                 raise RuntimeError(f"{side} has no room for {slots} slots on this machine")
             yield Server(side, port, _model(port), ready, memory)
 
@@ -158,7 +158,7 @@ def drop_caches() -> bool:
 @contextlib.contextmanager
 def busy_core() -> Iterator[None]:
     """Keep one core busy with another process."""
-    with _process([sys.executable, "-c", "while True: pass"]):
+    with running([sys.executable, "-c", "while True: pass"]):
         time.sleep(0.5)
         yield
 
@@ -214,7 +214,7 @@ def _pss(pid: int) -> int:
 
 
 @contextlib.contextmanager
-def _process(command: Sequence[str]) -> Iterator["subprocess.Popen[bytes]"]:
+def running(command: Sequence[str]) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a program in a session of its own, and end it with all that it started.
 
     Raises:
@@ -243,13 +243,13 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         return int(held.getsockname()[1])
 
 
-def _get(port: int, path: str) -> tuple[int, bytes]:
+def get(port: int, path: str) -> tuple[int, bytes]:
     line = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         line.request("GET", path)
@@ -262,11 +262,11 @@ def _get(port: int, path: str) -> tuple[int, bytes]:
 def _ready(port: int) -> bool:
     """Say whether a server can answer: both tell it at /health, llama-server by the status, ours by a word as well."""
     try:
-        status, body = _get(port, "/health")
+        status, body = get(port, "/health")
     except (OSError, http.client.HTTPException):
         return False
     return status == http.client.OK and json.loads(body).get("engine", "ready") == "ready"
 
 
 def _model(port: int) -> str:
-    return str(json.loads(_get(port, "/v1/models")[1])["data"][0]["id"])
+    return str(json.loads(get(port, "/v1/models")[1])["data"][0]["id"])
