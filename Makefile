@@ -48,7 +48,7 @@ format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 
 bench: setup ## Run the benchmarks, and print their tables
-	@status=0; for name in journey quantization serving bench_agreement bench_verdicts plan_accuracy; do \
+	@status=0; for name in journey quantization serving bench_agreement bench_verdicts plan_accuracy tune_gain peer_table; do \
 		echo "$$name"; $(BIN)/python benchmarks/$$name.py || status=1; done; exit $$status
 
 soak: setup ## Run the long forms of the promises

@@ -47,6 +47,7 @@ REFERENCE = "Q4_K_M"
 LANGUAGES = ("en", "es")
 PREFILL, DECODE, MINUTES, REGRET = 2.0, 1.3, 15.0, 1.05
 READ, WRITE, SHALLOW = 512, 64, 32
+_NEAR = 1.25  # times the least time: far more than single measurements scatter
 _BEST = 6  # of the exhaustive search, measured once more
 
 _RECIPE = """
@@ -136,7 +137,7 @@ def _all(source: Path, folder: Path, passes: int, *, exhaustive: bool) -> list[R
     found = [_lost(made, loss)]
     found += list(_gain("", ours, peer, passes))
     with busy(1):
-        found += list(_gain(", one core busy", ours, peer, passes))
+        found += list(_gain(", one core busy", ours, peer, max(3, passes // 3)))  # the peer takes its time there
     found.append(rows.at_most("until tune has chosen", "min", [minutes], MINUTES))
     if exhaustive:
         found += _exhaustive(point, among, passes)
@@ -178,7 +179,11 @@ def _exhaustive(choice: Point, among: Models, passes: int) -> list[Row]:
     good = [point for point in space.all() if among.holds(*point.model)]
     _tell(f"exhaustive search: {len(good)} of {len(space.all())} points hold the quality")
     work = Work(READ, 128)
-    order = ranked(_passes(good, among, 3), work)
+    once = _passes(good, among, 1)
+    least = min(sample.seconds(work.prompt, work.answer) for (sample,) in once.values())
+    near = [point for point, (sample,) in once.items() if sample.seconds(work.prompt, work.answer) < least * _NEAR]
+    _tell(f"{len(near)} points are near the best")
+    order = ranked(_passes(near, among, 3), work)
     finalists = list(dict.fromkeys([*order[:_BEST], choice]))
     again = _passes(finalists, among, passes)
     seconds = {point: [sample.seconds(work.prompt, work.answer) for sample in again[point]] for point in finalists}

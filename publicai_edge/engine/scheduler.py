@@ -31,6 +31,7 @@ from publicai_edge.errors import ContextOverflowError, PublicAIError
 _STEP_SECONDS = 0.15
 _LONE_STEP_SECONDS = 0.5  # while nobody is writing; who goes away in the middle of a long prompt frees the slot then
 _LEAST_PIECE = 16
+_REST = 1.5  # pieces; so much is read at once rather than in two
 _TELLING_PIECE = 64  # tokens of prompt in a step whose time tells how fast prompts are read
 WORTH_SHARING = 24  # tokens; fewer are read again sooner than they are looked for
 
@@ -299,9 +300,13 @@ class Scheduler:
         """Return how many tokens of prompts a step may hold while answers are being written.
 
         The more wait for their first word for each one who would wait for the next, the more: what is read in large
-        pieces is read sooner.
+        pieces is read sooner. One alone reads in short pieces, however long the prompt. A rest that is hardly more than
+        a piece is not divided: it would be two short ones.
         """
-        return self._rate_times(_STEP_SECONDS * max(1.0, reading / writing))
+        waiting = (reading + writing) / writing if reading > 1 else 1.0
+        room = self._rate_times(_STEP_SECONDS * waiting)
+        left = sum(slot.left for slot in self._active if slot.reading)
+        return left if left <= room * _REST else room
 
     def _rate_times(self, seconds: float) -> int:
         return max(_LEAST_PIECE, int(self._reading.rate * seconds))
