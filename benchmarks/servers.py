@@ -86,16 +86,11 @@ class Sides:
             ]
         begun = time.perf_counter()
         with running(command) as process, Memory(process.pid, watch=watch) as memory:
-            while not _ready(port):
-                if process.poll() is not None:
-                    raise RuntimeError(f"{side} ended with {process.returncode} before it was ready")
-                if time.perf_counter() - begun > _START_SECONDS:
-                    raise RuntimeError(f"{side} was not ready within {_START_SECONDS:.0f} s")
-                time.sleep(0.005)
+            wait_ready(process, port, side)
             ready = time.perf_counter() - begun
             if side == OURS and f"publicai_edge_slots {slots}\n" not in get(port, "/metrics")[1].decode():
                 raise RuntimeError(f"{side} has no room for {slots} slots on this machine")
-            yield Server(side, port, _model(port), ready, memory)
+            yield Server(side, port, model_of(port), ready, memory)
 
 
 def build_bundle(model: Path, prompt: str, folder: Path) -> Path:
@@ -259,6 +254,21 @@ def get(port: int, path: str) -> tuple[int, bytes]:
         line.close()
 
 
+def wait_ready(process: "subprocess.Popen[bytes]", port: int, side: str) -> None:
+    """Wait until a server that was just started says that it is ready.
+
+    Raises:
+        RuntimeError: it ends, or takes too long.
+    """
+    begun = time.perf_counter()
+    while not _ready(port):
+        if process.poll() is not None:
+            raise RuntimeError(f"{side} ended with {process.returncode} before it was ready")
+        if time.perf_counter() - begun > _START_SECONDS:
+            raise RuntimeError(f"{side} was not ready within {_START_SECONDS:.0f} s")
+        time.sleep(0.005)
+
+
 def _ready(port: int) -> bool:
     """Say whether a server can answer: both tell it at /health, llama-server by the status, ours by a word as well."""
     try:
@@ -268,5 +278,5 @@ def _ready(port: int) -> bool:
     return status == http.client.OK and json.loads(body).get("engine", "ready") == "ready"
 
 
-def _model(port: int) -> str:
+def model_of(port: int) -> str:
     return str(json.loads(get(port, "/v1/models")[1])["data"][0]["id"])

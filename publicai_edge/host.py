@@ -1,6 +1,5 @@
 """What this machine has: memory, cores, and what a process has used of them."""
 
-import ctypes
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -212,6 +211,19 @@ def processor_time(*pids: int, stolen: bool = False) -> Callable[[], tuple[float
     return read
 
 
+def others_running() -> int | None:
+    """Return how many threads, this one left out, run or are ready to at this moment; None where nobody tells.
+
+    Linux counts them for the whole machine, in ``procs_running`` of /proc/stat.
+    """
+    try:
+        text = Path("/proc/stat").read_bytes()
+    except OSError:
+        return None
+    _, found, rest = text.partition(b"procs_running ")
+    return max(0, int(rest.split(maxsplit=1)[0]) - 1) if found else None
+
+
 def advise_mapped(choose: Callable[[str, str], int | None]) -> None:
     """Advise the system about the files mapped into this process's memory; does nothing where there is no such call.
 
@@ -221,6 +233,8 @@ def advise_mapped(choose: Callable[[str, str], int | None]) -> None:
     """
     if not sys.platform.startswith("linux"):
         return
+    import ctypes
+
     madvise = ctypes.CDLL(None, use_errno=True).madvise
     for line in Path("/proc/self/maps").read_text().splitlines():
         area, permissions, *rest = line.split(maxsplit=5)
@@ -236,3 +250,17 @@ def release_mapped(path: Path) -> None:
     """
     name = str(path.resolve())
     advise_mapped(lambda permissions, mapped: MADV_DONTNEED if mapped == name and "w" not in permissions else None)
+
+
+def refuse_core_files() -> None:
+    """Let the system write no core file of this process and its children: it would hold what patrons typed.
+
+    The limit is one byte, not none: Linux then also refuses to pipe the memory to a program that collects crashes,
+    which a limit of 0 does not keep it from (``fs/coredump.c``). A limit that is 0 for good stays.
+    """
+    if sys.platform == "win32":
+        return
+    import resource
+
+    most = 0 if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0 else 1
+    resource.setrlimit(resource.RLIMIT_CORE, (most, most))

@@ -29,6 +29,7 @@ from publicai_edge.errors import ModelError
 _OPEN, _CLOSE = "\ue0f0", "\ue0f1"  # private-use characters; removed from contents, so they cannot be forged
 _PLACEHOLDER = re.compile(f"{_OPEN}([0-9]{{1,6}}){_CLOSE}")
 _MARK = re.compile(r"[<\[|].+[>\]|]", re.DOTALL)  # what a token of the template looks like that marks something
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # a single byte, as SentencePiece vocabularies write it: no mark of anything
 _PIPED = r"<\|[^<>|\s]{1,64}\|?>|<[^<>|\s]{1,64}\|>"  # <|…|>, <|…> and <…|>: marks in every vocabulary that has them
 _MOST_REPEATS = 4  # a template that writes a turn more often than that multiplies what a patron typed
 _AHEAD = 4  # questions rendered in advance, so that a conversation does not start a process with each one
@@ -218,7 +219,7 @@ class ChatFormat:
         plain = set(model.tokenize(piece, special=False)) if piece else set()
         for token in set(tokens) - self._marks.keys():
             text = model.token_text(token)
-            if token not in plain or _MARK.fullmatch(text):
+            if token not in plain or (_MARK.fullmatch(text) and not _BYTE.fullmatch(text)):
                 self._marks[token] = text
         long_first = sorted((text for text in self._marks.values() if len(text) > 1), key=len, reverse=True)
         self._spelled = re.compile("|".join([*map(re.escape, long_first), _PIPED]))

@@ -305,7 +305,7 @@ class WorkerEngine:
         request = self._requests.get(message.pop("id"))
         if request is None or not request.sent:
             return
-        event = _event(message)
+        event = read_event(message)
         if event is None:
             return
         if isinstance(event, PublicAIError):
@@ -371,7 +371,7 @@ class WorkerEngine:
             self._changed.notify_all()
 
 
-def _event(message: dict[str, Any]) -> Started | Delta | Finished | PublicAIError | None:
+def read_event(message: dict[str, Any]) -> Started | Delta | Finished | PublicAIError | None:
     """Read a request's event; None for one of a kind that is not known here.
 
     Raises:

@@ -89,7 +89,7 @@ def need(
         outputs: rows of logits of one evaluation.
         gpu_layers: layers that go to graphics processors, as llama.cpp counts them (see :mod:`.gpu`).
     """
-    weights, cache = header.path.stat().st_size, cells * kv_bytes_per_cell(header, kv_type)
+    weights, cache = header.size, cells * kv_bytes_per_cell(header, kv_type)
     layers = header.number("block_count") or 0
     if gpu_layers and layers:
         sizes = layer_sizes(header)

@@ -1,17 +1,18 @@
 """Graphics processors: which there are, and how much of a model fits their free memory.
 
 What fits is put there, and the rest stays with the processor; so does everything without one, or with a build of
-llama.cpp that knows none. All but :func:`gpus` are pure functions of numbers.
+llama.cpp that knows none. All but :func:`gpus` and :func:`offer` are pure functions.
 """
 
 import bisect
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from publicai_edge import gguf
+from publicai_edge import child, gguf
 from publicai_edge.engine.fit import compute_bytes, kv_bytes_per_cell, layer_sizes
+from publicai_edge.progress import Progress, Silent
 
 _DRIVER_BYTES = 512 << 20  # CUDA's context and its libraries' work space take some hundred MiB once they are used
 _GPU, _INTEGRATED = 1, 2  # ggml_backend_dev_type, in ggml/include/ggml-backend.h
@@ -83,6 +84,50 @@ def gpu_plan(
     overhead = compute_bytes(header, cells, batch, outputs) + _DRIVER_BYTES
     free = [device.free for device in devices]
     return layers_on_gpu(free, len(sizes.layers), max(sizes.layers), cache, overhead, sizes.output)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What there is for layers of a model.
+
+    Attributes:
+        supported: whether this llama.cpp was built for graphics processors at all.
+        names: those that it can use.
+    """
+
+    supported: bool
+    names: tuple[str, ...]
+
+
+def offer() -> Offer:
+    """Return what there is, looked at in a child process: the drivers take memory in whoever asks them.
+
+    Raises:
+        EngineError: llama.cpp cannot be loaded.
+    """
+    found = child.run(f"{__name__}:_offer", {}, what="look for graphics processors", progress=Silent()).value
+    return Offer(found["supported"], tuple(found["names"]))
+
+
+def _offer(_payload: dict[str, Any], _progress: Progress) -> dict[str, Any]:
+    native = _ggml()
+    native.llama_supports_gpu_offload.restype = ctypes.c_bool
+    supported = bool(native.llama_supports_gpu_offload())
+    return {"supported": supported, "names": [found.name for found in gpus(native)]}
+
+
+def in_vain(asked: int, engine: Literal["llama", "onnx"], there: Offer) -> str | None:
+    """Return why layers that somebody wants on graphics processors stay with the processor; None where they do not."""
+    if not asked or (engine == "llama" and there.names):
+        return None
+    wanted = f"{asked} layer{'s' if asked > 1 else ''} on a graphics processor"
+    if engine == "onnx":
+        why = "the model is in ONNX, and ONNX Runtime has only the processor here"
+    elif there.supported:
+        why = "llama.cpp finds none on this machine; its driver may be missing"
+    else:
+        why = "this llama.cpp was built without support for any (llama-cpp-python is built anew for that)"
+    return f"Asked for: {wanted}. But {why}. So all of it runs on the processor, as without --gpu-layers."
 
 
 def gpus(native: Any = None) -> tuple[Gpu, ...]:

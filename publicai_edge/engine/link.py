@@ -65,7 +65,7 @@ class Link:
             try:
                 line = await self._out.readline()
                 message = json.loads(line) if line else None
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise BrokenLinkError from None  # without the line: a patron's words may be in it
             if message is None:
                 return

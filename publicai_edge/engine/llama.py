@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from publicai_edge import gguf
 from publicai_edge.engine import lowlevel, state
 from publicai_edge.engine.state import State
 from publicai_edge.errors import EngineError, ModelError
@@ -72,11 +73,14 @@ class LlamaModel:
         gpu_layers: layers to put on graphics processors, the output layer counted as one.
         writable: read the weights into memory of this process, as the file has them, instead of mapping the file.
 
+    The bounded reader sees the file first, whatever brought it here: llama.cpp ends its process over some broken ones.
+
     Raises:
-        ModelError: llama.cpp refuses the file; its own words are quoted.
+        ModelError: the file is no whole GGUF, or llama.cpp refuses it; its own words are quoted.
     """
 
     def __init__(self, path: Path, *, vocab_only: bool = False, gpu_layers: int = 0, writable: bool = False) -> None:
+        gguf.read(path)
         self._llama = llama = library()
         _log_tail.clear()
         params = llama.llama_model_default_params()

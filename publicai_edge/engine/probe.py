@@ -5,27 +5,42 @@ from typing import Any
 
 from publicai_edge import child
 from publicai_edge.engine.chat import ChatFormat
-from publicai_edge.engine.llama import LlamaModel, build_id, system_info
+from publicai_edge.engine.llama import LlamaModel, build_id, library, system_info
 from publicai_edge.engine.protocol import ChatMessage
+from publicai_edge.errors import EngineError, ModelError
 from publicai_edge.progress import Progress, Silent
 
-_LIMIT_SECONDS = 120.0  # a whole vocabulary loads in under a second; a hostile template may never end
+_CPU_SECONDS = 10.0  # the largest vocabularies (256,000 tokens) take one; a slow laptop may need several
+_MEMORY_BYTES = 2 << 30  # beside what the process has: the header's own bound is an eighth of that
+_WALL_SECONDS = 120.0  # for a machine that stands still, and where processor time cannot be limited
 
 
 def probe(model: Path, progress: Progress | None = None) -> dict[str, Any]:
     """Return facts about a model that only the engine knows; costs no weights.
 
+    The bounded reader sees the file before llama.cpp does, and the child has limits of processor time and memory.
+
     Raises:
-        ModelError: llama.cpp does not know the architecture, refuses the file, or finds no chat template.
+        ModelError: llama.cpp does not know the architecture, refuses the file, crashes over it or does not end, or
+            finds no chat template.
     """
     payload = {"model": str(model)}
     what = f"look at {model}"
     watched = progress or Silent()
-    found = child.run(f"{__name__}:_probe", payload, what=what, progress=watched, limit_seconds=_LIMIT_SECONDS)
+    try:
+        found = child.run(f"{__name__}:_probe", payload, what=what, progress=watched, limit_seconds=_WALL_SECONDS)
+    except EngineError as error:
+        raise ModelError(
+            f"llama.cpp broke down over {model}, or took more time or memory than any model needs: {error.message}",
+            hint="The file may be damaged or hostile: fetch it again, from a publisher you trust.",
+            path=str(model),
+        ) from error
     return dict(found.value)
 
 
 def _probe(payload: dict[str, Any], _progress: Progress) -> dict[str, Any]:
+    library()
+    child.limit_this_process(_CPU_SECONDS, _MEMORY_BYTES)
     model = LlamaModel(Path(payload["model"]), vocab_only=True)
     turns = [ChatMessage("system", "s"), ChatMessage("user", "u")]
     ChatFormat(model).encode(turns)

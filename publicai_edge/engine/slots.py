@@ -16,10 +16,6 @@ from publicai_edge.engine.protocol import Delta, Event, Finished, Sampling, Star
 from publicai_edge.engine.sampling import Chooser
 from publicai_edge.engine.text import TextOut
 
-# Text is sent at once when an answer begins, then at most so often: a patron cannot see the difference, and on two
-# cores every event that is sent and drawn takes time from the model.
-_SEND_SECONDS = 0.03
-
 Reason = Literal["stop", "length", "cancelled"]
 
 
@@ -61,7 +57,7 @@ class Slot:
         self._lookup: Lookup | None = None
         self._out = TextOut(self.sampling.stop)
         self._text = ""
-        self._sent_at = 0.0
+        self._begun = False
         self._admitted = time.perf_counter()
         self._read_at: float | None = None
         self._count = 0
@@ -99,15 +95,19 @@ class Slot:
             self.finish("stop")
         elif self._count >= self.room:
             self.finish("length")
-        else:
-            self._say(at_once=False)
         return not self.done
+
+    def say(self, *, due: bool) -> None:
+        """Send the text there is: where it is the first, or ``due``."""
+        if self._text and (due or not self._begun):
+            self.send(self.number, Delta(self._text))
+            self._text, self._begun = "", True
 
     def finish(self, reason: Reason) -> None:
         """End the answer and say so."""
         if reason != "cancelled":
             self._text += self._out.flush()
-            self._say(at_once=True)
+            self.say(due=True)
         self.close()
         now = time.perf_counter()
         read = self._read_at or now
@@ -118,9 +118,3 @@ class Slot:
         if not self.done:
             self.done = True
             self.chooser.close()
-
-    def _say(self, *, at_once: bool) -> None:
-        now = time.perf_counter()
-        if self._text and (at_once or now - self._sent_at >= _SEND_SECONDS):
-            self.send(self.number, Delta(self._text))
-            self._text, self._sent_at = "", now

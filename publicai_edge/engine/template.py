@@ -9,10 +9,7 @@ Invariants: no patron's words are ever given to a template, only placeholders; t
 busy kiosk refuses no template that a quiet one accepts; what comes back is at most :data:`MAX_RENDERED` characters.
 """
 
-import contextlib
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from publicai_edge import child
@@ -84,7 +81,7 @@ def _render(payload: dict[str, Any], _progress: Progress) -> dict[str, Any]:
     """Compile and render, in the child."""
     from jinja2 import ext, sandbox  # noqa: F401 - what compiling needs is loaded before the limits hold
 
-    _limit_this_process()
+    child.limit_this_process(CPU_SECONDS, MEMORY_BYTES)
     try:
         template = _compile(payload["source"])
     except Exception as error:  # noqa: BLE001 - a stranger's program: it may raise anything
@@ -144,28 +141,3 @@ def _bounded(template: "jinja2.Template", turns: list[dict[str, str]], bos: str,
 
 def _reason(error: Exception) -> str:
     return (str(error) or type(error).__name__)[:_MAX_REASON]
-
-
-def _limit_this_process() -> None:
-    """Let the system end this process when it has used up what a template may use."""
-    if sys.platform == "win32":
-        return  # there, only the parent's clock ends it
-    import resource
-    import signal
-
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)  # the signal ends the process: nothing here catches it
-    for what in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
-        resource.setrlimit(what, (0, 0))
-    with contextlib.suppress(OSError, ValueError):  # macOS does not limit address space
-        most = _address_space() + MEMORY_BYTES
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-
-def _address_space() -> int:
-    import resource
-
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    except OSError:
-        return 1 << 30

@@ -4,6 +4,9 @@ An evaluation's threads meet at a barrier after every operation. When another pr
 for the thread that it pushed aside, and the speed collapses: with SmolLM2-135M on two cores, one of them taken, two
 threads gave 34 tokens a second and one thread 79. So the processors' time is looked at a few times a second, and a core
 that others keep busy is left to them.
+
+After a pause, that time tells of the pause: what kept a core busy may have ended with it. So then a core is left to
+others only if somebody runs at that moment as well, and the next look comes soon.
 """
 
 import math
@@ -14,6 +17,9 @@ from collections.abc import Callable
 from publicai_edge import host
 
 _EVERY_SECONDS = 0.25
+_SOON_SECONDS = 0.08  # the system counts in hundredths
+_PAUSE_SECONDS = 0.5
+_GLANCES, _BETWEEN_SECONDS = 3, 0.001  # whoever merely passed a message on is gone at one of them
 _TAKEN = 0.6  # a core that others use for this share of the time is theirs
 
 
@@ -27,10 +33,15 @@ def threads_on_this_machine() -> int:
 class Threads:
     """The number of threads to use now.
 
+    Attributes:
+        now: that number.
+        sure: False while it was found from a pause alone; then the next evaluation should be short, and look again.
+
     Args:
         most: threads on an idle machine.
         read: returns seconds since some start, that the usable cores were busy and that we ourselves used.
         clock: seconds.
+        running: returns how many threads of others run at this moment; None where the system does not say.
     """
 
     def __init__(
@@ -38,26 +49,47 @@ class Threads:
         most: int,
         read: Callable[[], tuple[float, float]] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        running: Callable[[], int | None] = host.others_running,
     ) -> None:
         self._most = most
         self._read = read or _processors()
         self._clock = clock
+        self._running = running
         self._seen: tuple[float, float, float] | None = None
         self.now = most
+        self.sure = True
 
     def look(self) -> int:
         """Return the number of threads; cheap enough to ask before every evaluation."""
         at = self._clock()
-        if self._seen and at - self._seen[0] < _EVERY_SECONDS:
+        if self._seen and at - self._seen[0] < (_EVERY_SECONDS if self.sure else _SOON_SECONDS):
             return self.now
         busy, own = self._read()
         if self._seen:
             elapsed = at - self._seen[0]
             others = max(0.0, (busy - self._seen[1]) - (own - self._seen[2])) / elapsed
             taken = int(others + 1 - _TAKEN)
+            if taken > 0 and elapsed > _PAUSE_SECONDS:
+                taken = self._still_taken(taken)
+                self.sure = taken == 0
+            else:
+                self.sure = True
             self.now = max(1, self._most - taken)
         self._seen = (at, busy, own)
         return self.now
+
+    def _still_taken(self, most: int) -> int:
+        """Return how many cores others are using now, up to ``most``."""
+        for glance in range(_GLANCES):
+            if glance:
+                time.sleep(_BETWEEN_SECONDS)
+            now = self._running()
+            if now is None:
+                break
+            most = min(most, now)
+            if not most:
+                break
+        return most
 
 
 def _processors() -> Callable[[], tuple[float, float]]:

@@ -36,7 +36,7 @@ from publicai_edge.engine.scheduler import WORTH_SHARING, Scheduler
 from publicai_edge.engine.threads import Threads, threads_on_this_machine
 from publicai_edge.engine.warm import SharedPrompt
 from publicai_edge.errors import ModelError, PublicAIError
-from publicai_edge.host import peak_rss_bytes, release_mapped
+from publicai_edge.host import peak_rss_bytes, refuse_core_files, release_mapped
 from publicai_edge.tuning import Tuning
 
 _BYTES_PER_TOKEN = 3  # of a prompt; English has four and a half, and what is too little here is only the estimate
@@ -111,10 +111,11 @@ def _llama_plan(config: dict[str, Any], prompts: Sequence[SharedPrompt]) -> tupl
 
     outputs = config["slots"] + LONGEST
     layers = config["gpu_layers"]
-    if layers is None:
+    if layers != 0:
         library()  # finds the devices
-        cells = cells_of(config["slots"])
-        layers = gpu_plan(header, gpus(), cells=cells, kv_type=kv_type, batch=batch, outputs=outputs)
+        devices, cells = gpus(), cells_of(config["slots"])
+        if layers is None or not devices:
+            layers = gpu_plan(header, devices, cells=cells, kv_type=kv_type, batch=batch, outputs=outputs)
     plan = fit.plan(
         lambda cells: fit.need(header, cells=cells, kv_type=kv_type, batch=batch, outputs=outputs, gpu_layers=layers),
         cells_of,
@@ -278,7 +279,7 @@ def main(backend: Backend = LLAMA) -> None:
     """Run the worker on this process's stdin and stdout."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # a signal to the whole group is the parent's to handle; its pipe ends us
-    _no_core_dumps()
+    refuse_core_files()
     channel = child.claim_stdout()
     config = json.loads(sys.stdin.readline())["config"]
     inbox = Inbox(sys.stdin)
@@ -290,14 +291,6 @@ def main(backend: Backend = LLAMA) -> None:
         channel.flush()
         return
     worker.run()
-
-
-def _no_core_dumps() -> None:
-    """A core file would hold what patrons typed."""
-    if sys.platform != "win32":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Invariants: what a patron typed comes in a request's body, never in an address, 
 patron's own answer; the page's files are read once, at start, so no path from a request reaches the disk.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -130,10 +131,11 @@ def _add_answers(router: APIRouter, kiosk: Kiosk) -> None:
         """Stream passages and an answer: one JSON event a line."""
         inquiry = _inquiry(kiosk, question)
         session = kiosk.sessions.find_or_open(kiosk_session)
+        stop = session.begin_stream()
         return Stream(
-            _lines(kiosk, session, inquiry),
+            _lines(kiosk, session, stop, inquiry),
             media_type="application/x-ndjson",
-            stops=(session.begin_stream(), kiosk.closing),
+            stops=(stop, kiosk.closing),
             on_error=unavailable,
             headers={"set-cookie": f"{COOKIE}={session.token}; Path=/api; HttpOnly; SameSite=Strict"},
         )
@@ -159,7 +161,7 @@ def _inquiry(kiosk: Kiosk, question: Question) -> Inquiry:
     return Inquiry(service, question.language, text, labels=kiosk.words[question.language])
 
 
-async def _lines(kiosk: Kiosk, session: Session, inquiry: Inquiry) -> AsyncGenerator[bytes, None]:
+async def _lines(kiosk: Kiosk, session: Session, stop: asyncio.Event, inquiry: Inquiry) -> AsyncGenerator[bytes, None]:
     service = inquiry.service
     asked = replace(inquiry, turns=session.turns(service.id), client=session.client)
     answered: list[str] = []
@@ -175,6 +177,8 @@ async def _lines(kiosk: Kiosk, session: Session, inquiry: Inquiry) -> AsyncGener
     except PublicAIError as error:
         # As a line even when it is the first: the page reads one kind of answer.
         yield _line({"type": "error", "code": error_code(error), "retry_after": retry_after(error)})
+    finally:
+        session.end_stream(stop)
 
 
 def _line(value: dict[str, Any]) -> bytes:

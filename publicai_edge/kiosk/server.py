@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.engine.protocol import Engine
 from publicai_edge.errors import HostError
+from publicai_edge.host import refuse_core_files
 from publicai_edge.kiosk.library import Documents
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def serve(
     Raises:
         HostError: the port is taken or may not be used, or the extra ``kiosk`` is not installed.
     """
-    _refuse_core_files()
+    refuse_core_files()
     create_app = _load_app_maker()
     from publicai_edge.kiosk.guard import own_names
 
@@ -104,7 +105,8 @@ def _bind_error(error: OSError | OverflowError, host: str, port: int) -> HostErr
 
 def _load_app_maker() -> Callable[..., Any]:
     try:
-        import uvicorn  # noqa: F401 - asked for here so that what is missing is told before a port is taken
+        import httptools  # noqa: F401 - asked for here so that what is missing is told before a port is taken
+        import uvicorn  # noqa: F401
 
         from publicai_edge.kiosk.app import create_app
     except ModuleNotFoundError as error:
@@ -140,9 +142,11 @@ def server_config(app: Any) -> "uvicorn.Config":
     """Return how the web server runs: it logs nothing itself, and ends open answers after a second."""
     import uvicorn
 
+    from publicai_edge.kiosk.heads import BoundedHeads
+
     return uvicorn.Config(
         app,
-        http="h11",
+        http=BoundedHeads,
         ws="none",
         log_config=None,
         log_level="critical",  # its tracebacks may quote a patron; Guard writes lines of its own
@@ -157,11 +161,3 @@ def page_address(host: str, port: int) -> str:
     """Return the address of the page for a browser on this machine."""
     name = "127.0.0.1" if host in {"0.0.0.0", "::"} else f"[{host}]" if ":" in host else host  # noqa: S104
     return f"http://{name}:{port}/"
-
-
-def _refuse_core_files() -> None:
-    """A core file of a crash would hold what patrons typed."""
-    if sys.platform != "win32":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

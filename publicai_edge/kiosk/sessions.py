@@ -49,6 +49,16 @@ class Session:
         self._stop = asyncio.Event()
         return self._stop
 
+    @property
+    def streaming(self) -> bool:
+        """Whether an answer is under way."""
+        return self._stop is not None
+
+    def end_stream(self, stream: asyncio.Event) -> None:
+        """Take note that a stream ended, by what :meth:`begin_stream` returned for it."""
+        if self._stop is stream:
+            self._stop = None
+
     def wipe(self) -> None:
         """Drop everything and stop the stream."""
         self.ended = True
@@ -65,7 +75,8 @@ class Sessions:
 
     Args:
         idle_seconds: a session untouched for so long is wiped.
-        most: sessions kept at a time; one more wipes the one that has been idle longest.
+        most: sessions kept at a time; one more wipes the one that has been idle longest, and one with an answer under
+            way only where all have one: else whoever keeps no cookies could end the answers of others.
         clock: monotonic seconds.
     """
 
@@ -84,7 +95,7 @@ class Sessions:
         session = self._held.get(token or "")
         if session is None:
             while len(self._held) >= self._most:
-                self._end(min(self._held.values(), key=lambda held: held.touched))
+                self._end(min(self._held.values(), key=lambda held: (held.streaming, held.touched)))
             session = Session(self._clock())
             self._held[session.token] = session
         session.touched = self._clock()

@@ -100,3 +100,29 @@ def test_real_library_lists_its_devices_and_its_processor_is_no_graphics_process
         assert gpu.gpus() == ()
     else:
         assert all(found.total >= found.free > 0 for found in gpu.gpus())
+
+
+@pytest.mark.parametrize(
+    ("engine", "there", "told"),
+    [
+        ("llama", gpu.Offer(supported=False, names=()), "built without support for any"),
+        ("llama", gpu.Offer(supported=True, names=()), "finds none on this machine"),
+        ("onnx", gpu.Offer(supported=True, names=("One",)), "in ONNX"),
+    ],
+)
+def test_layers_asked_for_in_vain_are_told_of(engine: Any, there: gpu.Offer, told: str) -> None:
+    words = gpu.in_vain(8, engine, there)
+    assert words
+    assert words.startswith("Asked for: 8 layers on a graphics processor. But ")
+    assert told in words
+    assert words.endswith("So all of it runs on the processor, as without --gpu-layers.")
+    assert gpu.in_vain(0, engine, there) is None
+
+
+def test_where_there_is_one_nothing_is_told() -> None:
+    assert gpu.in_vain(8, "llama", gpu.Offer(supported=True, names=("One",))) is None
+
+
+def test_what_there_is_is_looked_at_elsewhere() -> None:
+    found = gpu.offer()
+    assert found.supported or not found.names

@@ -1,7 +1,12 @@
 """Cores that other programs keep busy are left to them."""
 
+import subprocess
+import sys
+import time
+
 import pytest
 
+from publicai_edge import host
 from publicai_edge.engine.threads import Threads, _processors
 
 
@@ -16,6 +21,9 @@ class Machine:
     def read(self) -> tuple[float, float]:
         return self.busy, self.own
 
+    def running(self) -> None:
+        return None
+
     def pass_second(self, *, own: float, others: float) -> None:
         self.now += 1
         self.own += own
@@ -25,7 +33,7 @@ class Machine:
 @pytest.mark.parametrize(("others", "expected"), [(0.0, 4), (0.3, 4), (0.9, 3), (1.0, 3), (1.9, 2), (3.8, 1), (9.0, 1)])
 def test_a_busy_core_is_left_to_the_others(others: float, expected: int) -> None:
     machine = Machine()
-    threads = Threads(4, machine.read, machine.clock)
+    threads = Threads(4, machine.read, machine.clock, machine.running)
     assert threads.look() == 4
     machine.pass_second(own=4 - min(others, 4), others=others)
     assert threads.look() == expected
@@ -33,7 +41,7 @@ def test_a_busy_core_is_left_to_the_others(others: float, expected: int) -> None
 
 def test_own_work_counts_for_nothing_and_the_cores_come_back() -> None:
     machine = Machine()
-    threads = Threads(2, machine.read, machine.clock)
+    threads = Threads(2, machine.read, machine.clock, machine.running)
     threads.look()
     machine.pass_second(own=2.0, others=0.0)
     assert threads.look() == 2
@@ -51,11 +59,41 @@ def test_the_processors_are_not_asked_before_every_evaluation() -> None:
         asked.append(machine.now)
         return machine.read()
 
-    threads = Threads(2, read, machine.clock)
+    threads = Threads(2, read, machine.clock, machine.running)
     for _ in range(100):
         machine.now += 0.01
         threads.look()
     assert 3 <= len(asked) <= 5
+
+
+@pytest.mark.parametrize(("running", "expected"), [([0], 2), ([1, 0], 2), ([1, 1, 1], 1), ([5, 3, 1], 1), ([None], 1)])
+def test_who_was_busy_in_a_pause_and_is_gone_holds_no_core(running: list[int | None], expected: int) -> None:
+    machine = Machine()
+    glances = iter(running)
+    threads = Threads(2, machine.read, machine.clock, lambda: next(glances))
+    threads.look()
+    machine.pass_second(own=0.0, others=2.0)
+    assert threads.look() == expected
+    assert threads.sure == (expected == 2)
+    machine.now, machine.own, machine.busy = machine.now + 0.1, machine.own + 0.1, machine.busy + 0.1
+    assert threads.look() == 2 and threads.sure
+
+
+def test_between_evaluations_the_time_alone_tells() -> None:
+    machine = Machine()
+    threads = Threads(2, machine.read, machine.clock, lambda: 0)
+    threads.look()
+    machine.now, machine.busy = 0.3, 0.3
+    assert threads.look() == 1
+
+
+def test_who_runs_on_this_machine_can_be_counted() -> None:
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        assert any(host.others_running() for _ in range(100) if time.sleep(0.01) is None)
+    finally:
+        busy.kill()
+        busy.wait()
 
 
 def test_this_machines_processors_can_be_read() -> None:

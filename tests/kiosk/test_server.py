@@ -97,7 +97,8 @@ def test_ctrl_c_ends_it_within_two_seconds_with_an_answer_open(process: Process,
 
 
 def test_no_core_file_can_be_written(process: Process) -> None:
-    assert resource.prlimit(process.child.pid, resource.RLIMIT_CORE) == (0, 0)
+    soft, hard = resource.prlimit(process.child.pid, resource.RLIMIT_CORE)
+    assert soft == hard <= 1, "1 keeps it from programs that collect crashes as well"
 
 
 def test_it_listens_on_the_loopback_address_only(process: Process) -> None:

@@ -66,3 +66,17 @@ def test_a_new_question_stops_the_one_before() -> None:
     first, second = session.begin_stream(), session.begin_stream()
     assert first.is_set()
     assert not second.is_set()
+
+
+def test_who_keeps_no_cookies_ends_nobodys_answer() -> None:
+    clock = Clock()
+    sessions = Sessions(60, most=3, clock=clock)
+    asking = sessions.find_or_open(None)
+    stop = asking.begin_stream()
+    for second in range(1, 9):
+        clock.now = second
+        sessions.find_or_open(None)
+    assert not stop.is_set()
+    asking.end_stream(stop)
+    sessions.find_or_open(None)
+    assert asking.ended

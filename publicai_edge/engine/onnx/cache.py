@@ -1,8 +1,9 @@
 """Where the keys and values of conversations are kept, and how a graph is run on them.
 
 :class:`InPlace` has one array a layer for all sequences. Memory is taken by the system page by page as it is written,
-and given back when a sequence is cleared. Sequences that take one token each are run together; on x86-64 the result is
-bit by bit the one each would have had alone (measured; ``tests/engine/onnx`` holds it).
+and given back when a sequence is cleared. Sequences that take one token each are run together; the result is the one
+each would have had alone, bit by bit on x86-64 with AVX-512, and with AVX2 only but for the last bits
+(``tests/engine/onnx`` holds it to 1e-5).
 
 :class:`Growing` is for graphs that return a longer cache: each sequence has its own values, and runs alone. Values are
 never written to, so sequences share them.

@@ -58,7 +58,7 @@ def test_reading_at_once_in_pieces_and_word_by_word_gives_the_same_logits(model:
         np.testing.assert_allclose(other, whole[-len(other) :], atol=2e-4)
 
 
-def test_conversations_side_by_side_get_bit_by_bit_what_each_would_get_alone(model: OnnxModel) -> None:
+def test_conversations_side_by_side_get_what_each_would_get_alone_but_for_the_last_bits(model: OnnxModel) -> None:
     texts = [model.tokenize(TEXT[at:], special=False) for at in (0, 11, 30, 52)]
     together = OnnxContext(model, length=128, n_seq=6)
     rows: list[list[np.ndarray]] = [[] for _ in texts]
@@ -77,7 +77,10 @@ def test_conversations_side_by_side_get_bit_by_bit_what_each_would_get_alone(mod
     for index, tokens in enumerate(texts):
         alone = OnnxContext(model, length=128, n_seq=1)
         alone.decode(tokens[:10], sequence=0, position=0, logits=False)
-        np.testing.assert_array_equal(np.stack(rows[index]), one_by_one(alone, tokens[:20], 0, start=10))
+        expected = one_by_one(alone, tokens[:20], 0, start=10)
+        # Bit by bit with AVX-512; with AVX2 alone, other kernels run where there are several rows.
+        np.testing.assert_allclose(np.stack(rows[index]), expected, rtol=0, atol=1e-5)
+        assert np.stack(rows[index]).argmax(axis=1).tolist() == expected.argmax(axis=1).tolist()
 
 
 @pytest.mark.parametrize("kind", ["model", "growing"])
