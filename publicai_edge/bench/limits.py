@@ -7,9 +7,13 @@ Reading is a sum over float32 numbers, far more than any cache holds, a part for
 of two float32 matrices by numpy's own library. 8-bit kernels can do more operations a second than that.
 """
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from publicai_edge import child
+from publicai_edge.progress import Progress, Silent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +57,19 @@ class Limits:
             np.matmul(self._left, self._right, out=self._product)
             done += 1
         return done * 2 * _WIDTH**3 / elapsed / 1e9
+
+
+def measure(threads: int) -> tuple[float, float]:
+    """Return the bandwidth in GB/s and the arithmetic in GFLOP/s, measured once in a child process: in a second."""
+    payload = {"threads": threads}
+    ran = child.run(f"{__name__}:_measure", payload, what="measure what this machine allows", progress=Silent())
+    return float(ran.value[0]), float(ran.value[1])
+
+
+def _measure(payload: dict[str, Any], _progress: Progress) -> tuple[float, float]:
+    os.environ["OPENBLAS_NUM_THREADS"] = str(payload["threads"])
+    limits = Limits(payload["threads"])
+    return limits.bandwidth(), limits.peak()
 
 
 def _read(part: "NDArray[np.float32]") -> float:

@@ -204,15 +204,34 @@ def read(path: Path) -> Run:
     """Read a file that ``bench`` wrote.
 
     Raises:
-        RecipeError: it is not there, or is not such a file.
+        RecipeError: it is not there, is not such a file, or was written by a newer program that measures otherwise.
     """
     try:
-        return Run.from_json(json.loads(path.read_text("utf-8")))
+        data = json.loads(path.read_text("utf-8"))
+        _check_form(path, int(data["form"]))
+        return Run.from_json(data)
+    except RecipeError:
+        raise
     except OSError as error:
         raise RecipeError(
             f"Cannot read {path}: {error.strerror}.", hint="`publicai-edge bench MODEL --output FILE` makes one."
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, PublicAIError) as error:
+    except json.JSONDecodeError as error:
+        raise RecipeError(
+            f"{path} is no JSON, or was cut short: {error}.",
+            hint="Give the JSON file that `publicai-edge bench` wrote.",
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, PublicAIError) as error:
         raise RecipeError(
             f"{path} is not a result of `publicai-edge bench`.", hint="Give the JSON file that it wrote."
         ) from error
+
+
+def _check_form(path: Path, form: int) -> None:
+    if form > FORM:
+        raise RecipeError(
+            f"{path} was measured in a newer way (form {form}) than this publicai-edge knows (form {FORM}).",
+            hint="Read it with the publicai-edge that wrote it, or a newer one; or measure again with this one.",
+            path=str(path),
+            form=form,
+        )

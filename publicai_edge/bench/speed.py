@@ -133,7 +133,7 @@ def opened(payload: dict[str, Any], facts: dict[str, Any]) -> Iterator[Any]:
     facts["build"] = system_info()
     devices = gpus()
     layers = payload["gpu_layers"]
-    if layers is None:
+    if layers is None or not devices:
         layers = gpu_plan(gguf.read(path), devices, cells=room)
     model = LlamaModel(path, gpu_layers=layers)
     context = LlamaContext(model, n_ctx=max(room, WARM_UP + 3), n_seq=1, threads=threads)

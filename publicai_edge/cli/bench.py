@@ -67,9 +67,7 @@ def run(
         ),
     ] = None,
     threads: options.Threads = None,
-    gpu_layers: Annotated[
-        int | None, typer.Option("--gpu-layers", min=0, help="Layers on a GPU.", show_default="what fits")
-    ] = None,
+    gpu_layers: options.GpuLayers = None,
     quiet: options.Quiet = False,
     json_: options.Json = False,
     debug: options.Debug = False,
@@ -81,6 +79,8 @@ def run(
 
     Example:  publicai-edge bench dist/demo-library-1.0.0 -o today.json
     """
+    from dataclasses import replace
+
     from publicai_edge import atomic
     from publicai_edge.bench.report.terminal import render
     from publicai_edge.bench.settings import PARTS, Effort, Settings
@@ -90,7 +90,7 @@ def run(
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)
     place = output or Path(f"{target.resolve().name.removesuffix('.gguf')}.bench.json")
-    atomic.check_target(place, target)
+    atomic.check_target(place, target, suffix=".json")
     if wrong := [name for name in part or () if name not in PARTS]:
         raise RecipeError(f"--part {wrong[0]} is no part; there are {', '.join(PARTS)}.", hint="Leave it out for all.")
     settings = Settings(
@@ -98,10 +98,10 @@ def run(
         lengths=tuple(sorted(set(lengths or Settings.lengths))),
         tokens=tokens,
         patrons=tuple(sorted(set(patrons or Settings.patrons))),
-        gpu_layers=gpu_layers,
         parts=tuple(name for name in PARTS if not part or name in part),
     )
     chosen = benchmarking.choose(target, settings)
+    settings = replace(settings, gpu_layers=options.gpu_layers(gpu_layers, chosen.target.engine, console))
     effort = Effort(rounds, within / 100, budget)
     planned = benchmarking.predict(chosen.target, settings, devices.load(device)) if device else None
     result = benchmarking.measure(chosen, settings, effort, place, console, planned)
@@ -169,6 +169,7 @@ def turns(
     )
     mine = Path(sys.executable)
     pythons = before_python or mine, after_python or mine
+    atomic.check_folder(output)
     with atomic.host_errors("write", output):
         output.mkdir(parents=True, exist_ok=True)
     effort = Effort(rounds, within / 100, budget)
@@ -237,6 +238,8 @@ def compare(
             hint="Leave it out: then nothing may differ but the program.",
         )
     bound = None if fail_on_regression is None else _share(fail_on_regression)
+    if junit:
+        atomic.check_target(junit, before, after, suffix=".xml")
     found = judge(result.read(before), result.read(after), despite=despite or (), same_within=same_within / 100)
     worse = [] if bound is None else found.regressions(bound)
     if markdown:
@@ -284,7 +287,7 @@ def report(
     from publicai_edge.bench.report.page import render_html
 
     console = options.console(as_json=json_, debug=debug)
-    atomic.check_target(output, *runs)
+    atomic.check_target(output, *runs, suffix=".html")
     losses = _losses(quality) if quality else {}
     atomic.write_bytes(output, render_html([result.read(path) for path in runs], losses))
     console.data({"report": str(output)}, str(output))
@@ -302,7 +305,7 @@ def _losses(path: Path) -> dict[str, float]:
             found[str(candidate["measured"]["name"])] = sum(item["mean_kl"]["value"] for item in languages) / len(
                 languages
             )
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, ZeroDivisionError) as error:
         raise RecipeError(
             f"{path} is not a quality.json of `publicai-edge evaluate`.", hint="Give the file that it wrote."
         ) from error

@@ -85,7 +85,7 @@ def probe(
     from publicai_edge.store import Store, default_root
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)
-    atomic.check_target(output)
+    atomic.check_target(output, suffix=".toml")
     chosen = Options(Path("dist"), Store(cache or default_root()), console)
     found = planning.this_machine(output.stem, threads or host.physical_cores(), output.absolute().parent, chosen)
     atomic.write_bytes(output, device.to_toml(found).encode())

@@ -83,6 +83,8 @@ def _device(
 
 
 def _show(console: "Console", recipe: Path, found: "Plan") -> None:
+    from publicai_edge.plan.forecast import why_not
+
     device = found.device
     console.data(None, f"{recipe.name} on {device.title}")
     moved = f", of which {found.transferred / 1e6:.1f} MB were read for this plan" if found.transferred else ""
@@ -91,9 +93,8 @@ def _show(console: "Console", recipe: Path, found: "Plan") -> None:
     rows = [_row(each) for each in found.forecasts]
     head = ["type", "disk", "memory", "to start", "free", "first word", "tokens/s"]
     _table(console, [[*head, "fits"], *rows])
-    for each in found.forecasts:
-        for problem in each.problems:
-            console.warn(f"{each.type}: {problem}.")
+    for sentence in why_not(found.forecasts):
+        console.warn(sentence)
     if not found.fits and not found.instead:
         console.warn("No smaller type, fewer patrons or shorter context would fit: choose a smaller model.")
     if found.instead:

@@ -1,6 +1,6 @@
 """From what a person names to a benchmark: a GGUF file, a folder with a model in ONNX, or a bundle."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from publicai_edge import digest, gguf
@@ -78,7 +78,7 @@ def measure(
         effort,
         output,
         progress,
-        config=chosen.config,
+        config=replace(chosen.config, gpu_layers=settings.gpu_layers) if chosen.config else None,
         system=chosen.system,
         planned=planned,
     )
@@ -147,7 +147,6 @@ def _alone(target: Target, settings: Settings) -> Chosen:
         kind=target.engine,
         prompts=(SharedPrompt("bench", "en", SYSTEM),),
         threads=settings.threads,
-        gpu_layers=settings.gpu_layers,
     )
     return Chosen(target, config, SYSTEM)
 
@@ -189,8 +188,8 @@ def _gguf(path: Path) -> Target:
     subject = Subject(
         kind="model",
         name=path.name,
-        sha256=digest.of_file(path),
-        size=path.stat().st_size,
+        sha256=_sha256(header),
+        size=header.size,
         format="GGUF",
         type=header.quantization,
         architecture=header.architecture,
@@ -198,6 +197,13 @@ def _gguf(path: Path) -> Target:
     )
     trained = header.number("context_length")
     return Target(subject, path, "llama", work_of(header), trained, speaks=header.chat_template is not None)
+
+
+def _sha256(header: gguf.Header) -> str:
+    """Return a model file's digest; of a model in several files, that of their digests."""
+    if len(header.files) == 1:
+        return digest.of_file(header.path)
+    return digest.of_json({item.name: digest.of_file(item) for item in header.files})
 
 
 def _onnx(path: Path) -> Target:

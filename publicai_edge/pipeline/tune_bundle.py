@@ -8,15 +8,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from publicai_edge import digest
+from publicai_edge import digest, gguf
 from publicai_edge.bench import machine
 from publicai_edge.bundle import settings
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.errors import BundleError
 from publicai_edge.kept import Kept
+from publicai_edge.pipeline import tune_duration
 from publicai_edge.pipeline.tune_recipe import PROTOCOL, Wanted, beside, check_busy, device_in_words
 from publicai_edge.progress import Progress
 from publicai_edge.tune import features, measure
+from publicai_edge.tune.duration import Reading
 from publicai_edge.tune.features import Features
 from publicai_edge.tune.search import Found, Search
 from publicai_edge.tune.space import Space
@@ -58,6 +60,10 @@ def tune(bundle: Bundle, wanted: Wanted, progress: Progress) -> Outcome:
     def measured(_type: str, tunings: Sequence[Tuning], read: int, write: int) -> list[measure.Sample]:
         return measure.measure(bundle.model_path, tunings, read=read, write=write)
 
+    header = gguf.read(bundle.model_path)
+    progress.say(
+        tune_duration.told(space, wanted.work, wanted.seconds, busy=wanted.busy, header=header, reading=Reading())
+    )
     with beside(wanted, progress):
         search = Search(space, wanted.work, measured, lambda *_: True, kept, seconds=wanted.seconds, progress=progress)
         found = search.run()

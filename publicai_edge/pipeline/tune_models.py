@@ -13,8 +13,10 @@ from publicai_edge.pipeline.measuring import Measuring
 from publicai_edge.pipeline.options import Options
 from publicai_edge.pipeline.prepared import Prepared, name_of, questions_of, reference_of
 from publicai_edge.pipeline.steps import Runner
+from publicai_edge.pipeline.tune_duration import reading_of
 from publicai_edge.quantize import KEEP
 from publicai_edge.recipe import AUTO
+from publicai_edge.tune.duration import Reading
 from publicai_edge.tuning import KV_TYPES, KvType, Tuning
 
 
@@ -44,6 +46,7 @@ class Models(Protocol):
     kv_types: tuple[KvType, ...]
     inputs: Any
     judged: list[Judged]
+    reading: Reading
 
     def path(self, name: str) -> Path:
         """Return the file of one type."""
@@ -73,6 +76,7 @@ class _One:
         self.kv_types: tuple[KvType, ...] = (recipe.engine.kv_type or Tuning.kv_type,)
         self.inputs = [made.sha256]
         self.judged: list[Judged] = []
+        self.reading = Reading()
 
     def path(self, _name: str) -> Path:
         return self._path
@@ -105,6 +109,7 @@ class _Many:
             )
         self.inputs = [original.sha256, recipe.quality.model_dump(mode="json"), list(self.names)]
         self.judged: list[Judged] = []
+        self.reading = reading_of(self.laboratory, self.names, len(self.kv_types), original)
         self._files = cache(self._made)
 
     def _offered(self) -> tuple[str, ...]:

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from publicai_edge import atomic, digest, host
+from publicai_edge import atomic, digest, gguf, host
 from publicai_edge.artifact import Blob
 from publicai_edge.bench import machine
 from publicai_edge.errors import HostError, RecipeError
 from publicai_edge.kept import Kept
-from publicai_edge.pipeline import stages
+from publicai_edge.pipeline import stages, tune_duration
 from publicai_edge.pipeline.options import Options
 from publicai_edge.pipeline.prepared import prepare
 from publicai_edge.pipeline.steps import Runner
@@ -84,6 +84,10 @@ def tune(recipe_path: Path, wanted: Wanted, options: Options) -> Outcome:
     def measured(type_: str, tunings: Sequence[Tuning], read: int, write_: int) -> list[measure.Sample]:
         return measure.measure(among.path(type_), tunings, read=read, write=write_)
 
+    header = gguf.read(options.store.path(ready.original))
+    options.progress.say(
+        tune_duration.told(space, wanted.work, wanted.seconds, busy=wanted.busy, header=header, reading=among.reading)
+    )
     with beside(wanted, options.progress):
         search = Search(
             space, wanted.work, measured, among.holds, kept, seconds=wanted.seconds, progress=options.progress

@@ -211,7 +211,7 @@ def parse(text: str, name: str) -> Profile:
     """
     try:
         found = Profile.model_validate(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits, or a list in 5,000 lists
         raise RecipeError(
             f"The device profile {name} is damaged: {_told(error)}.",
             hint="Write it anew with `publicai-edge device probe`.",
@@ -225,8 +225,8 @@ def parse(text: str, name: str) -> Profile:
     return found
 
 
-def _told(error: tomllib.TOMLDecodeError | ValidationError) -> str:
-    if isinstance(error, tomllib.TOMLDecodeError):
+def _told(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
         return str(error)
     return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:_FAULTS_TOLD])
 

@@ -18,6 +18,7 @@ _WORKER_BYTES = 50 << 20
 _COMPUTE_SHARE = 0.65  # of what `fit` takes for buffers, which it overstates by 39 to 66 %
 _LEAST_CONTEXT = 1024
 _TEMPLATE_TOKENS = 40
+_NAMED = 3  # types that are named one by one
 _WRITTEN = 100  # tokens: speed is told for an answer of that length, at its middle
 
 
@@ -62,6 +63,33 @@ class Use:
 
 
 @dataclass(frozen=True)
+class Problem:
+    """Why something does not fit.
+
+    Attributes:
+        words: a sentence, with ``{}`` where the amount belongs; the same for all models that have the problem.
+        amount: what this model takes or reaches.
+        form: how an amount is written, such as ``.2f``.
+        unit: of the amount, "" for none.
+    """
+
+    words: str
+    amount: float
+    form: str
+    unit: str
+
+    def __str__(self) -> str:
+        return _told([self])
+
+
+def _told(problems: Sequence[Problem]) -> str:
+    """Return problems that differ in their amount only as one sentence, with the range of the amounts."""
+    first, amounts = problems[0], [problem.amount for problem in problems]
+    ends = dict.fromkeys(f"{end:{first.form}}" for end in (min(amounts), max(amounts)))
+    return first.words.format(f"{' to '.join(ends)} {first.unit}".rstrip())
+
+
+@dataclass(frozen=True)
 class Forecast:
     """What is expected of a model on a device.
 
@@ -74,7 +102,7 @@ class Forecast:
         free: bytes of memory that the device has left beside its system; of disk in ``disk_free``.
         first_token: seconds from a question to the answer's first word.
         tokens_per_second: of one patron's answer.
-        problems: why it does not fit, in sentences; none where it does.
+        problems: why it does not fit; none where it does.
     """
 
     type: str
@@ -86,7 +114,7 @@ class Forecast:
     disk_free: int
     first_token: Range | None
     tokens_per_second: Range | None
-    problems: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -98,7 +126,7 @@ class Forecast:
         return {
             "type": self.type,
             "fits": self.fits,
-            "problems": list(self.problems),
+            "problems": list(map(str, self.problems)),
             "disk_bytes": self.disk,
             "disk_free_bytes": self.disk_free,
             "memory_bytes": self.memory.to_json(),
@@ -157,27 +185,38 @@ def engine_bytes(model: Model, need: fit.Need) -> float:
     return weights + need.cache + _COMPUTE_SHARE * need.compute + program
 
 
-def _problems(found: Forecast, model: Model, use: Use, device: Profile, wanted: Wanted) -> Iterator[str]:
+def _problems(found: Forecast, model: Model, use: Use, device: Profile, wanted: Wanted) -> Iterator[Problem]:
     trained = model.header.number("context_length")
     if trained and use.context > trained:
-        yield f"the model was made for {trained:,} tokens of context, and target.context is {use.context:,}"
+        words = f"the model was made for {{}} tokens of context, and target.context is {use.context:,}"
+        yield Problem(words, trained, ",", "")
     if found.disk > found.disk_free:
-        yield f"the bundle takes {found.disk / 1e9:.2f} GB of disk, and {found.disk_free / 1e9:.2f} GB are free"
+        words = f"the bundle takes {{}} of disk, and {found.disk_free / 1e9:.2f} GB are free"
+        yield Problem(words, found.disk / 1e9, ".2f", "GB")
     if found.asked > found.free:
-        yield (
-            f"it asks for {found.asked / 1e9:.2f} GB of memory, and of {device.ram_gb:g} GB the system leaves "
-            f"{found.free / 1e9:.2f} GB"
-        )
+        words = f"it asks for {{}} of memory, and of {device.ram_gb:g} GB the system leaves {found.free / 1e9:.2f} GB"
+        yield Problem(words, found.asked / 1e9, ".2f", "GB")
     if wanted.tokens_per_second and found.tokens_per_second and found.tokens_per_second.high < wanted.tokens_per_second:
-        yield (
-            f"it writes {found.tokens_per_second.high:.1f} tokens/s at best, and target.tokens_per_second is "
-            f"{wanted.tokens_per_second:g}"
-        )
+        words = f"it writes {{}} at best, and target.tokens_per_second is {wanted.tokens_per_second:g}"
+        yield Problem(words, found.tokens_per_second.high, ".1f", "tokens/s")
     if wanted.first_token_seconds and found.first_token and found.first_token.low > wanted.first_token_seconds:
-        yield (
-            f"the first word takes {found.first_token.low:.1f} s at best, and target.first_token_seconds is "
-            f"{wanted.first_token_seconds:g}"
-        )
+        words = f"the first word takes {{}} at best, and target.first_token_seconds is {wanted.first_token_seconds:g}"
+        yield Problem(words, found.first_token.low, ".1f", "s")
+
+
+def why_not(forecasts: Sequence[Forecast]) -> list[str]:
+    """Return what speaks against these forecasts: a sentence for each kind of problem, however many types have it."""
+    found: dict[str, list[tuple[str, Problem]]] = {}
+    for forecast_ in forecasts:
+        for problem in forecast_.problems:
+            found.setdefault(problem.words, []).append((forecast_.type, problem))
+    return [f"{_names([type_ for type_, _ in each])}: {_told([one for _, one in each])}." for each in found.values()]
+
+
+def _names(types: Sequence[str]) -> str:
+    if len(types) <= _NAMED:
+        return ", ".join(types)
+    return f"{types[0]} to {types[-1]}, {len(types)} types"
 
 
 def remedies(

@@ -13,6 +13,7 @@ keeps its usual value.
 
 import math
 import random
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
@@ -21,6 +22,7 @@ from typing import Any
 from publicai_edge.errors import RecipeError
 from publicai_edge.kept import Kept
 from publicai_edge.progress import Progress
+from publicai_edge.tune import duration
 from publicai_edge.tune.measure import Sample
 from publicai_edge.tune.space import Point, Space
 from publicai_edge.tuning import Tuning
@@ -36,6 +38,7 @@ _LOOK_FACTOR = 1.25  # a coarse point slower than this is not worth its quality'
 _COARSE_KEPT = 8
 _WITHIN = 1.02  # what a setting has to bring to be set
 _SHARES = (0.3, 0.2, 0.2, 0.2, 0.1)  # of the time, for the rungs below and the last comparison
+_COMPARED = 4  # at last: the winner, the usual settings, and as a rule two settings put back
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,37 @@ class Found:
     points: int
 
 
+def expected(space: Space, work: Work, cost: Sample, seconds: float) -> list[float]:
+    """Return how long each rung will take, and the last comparison, where a point costs what the first one did.
+
+    Args:
+        space: the points.
+        work: what is to be fast.
+        cost: of a token.
+        seconds: how long measuring may take.
+    """
+    coarse = len(space.coarse())
+    first = coarse * cost.seconds(min(_SHORT, work.prompt), _FEW)
+    found = [min(first, seconds * _SHARES[0])]
+    count = min(_COARSE_KEPT, coarse) * len(space.batches)
+    for number, rung in enumerate(_FINE):
+        count = min(count, _affordable(work, cost, rung, seconds * _SHARES[1 + number]))
+        found.append(count * rung.passes * cost.seconds(work.prompt, rung.write))
+        count = rung.keep
+    return [*found, _COMPARED * _LAST.passes * cost.seconds(work.prompt, _LAST.write)]
+
+
+def blocks(space: Space) -> int:
+    """Return how many processes a search starts, or nearly so: one for each type and pass."""
+    types = len(space.types)
+    return types + sum(min(types, rung.keep) * rung.passes for rung in (*_FINE, _LAST))
+
+
+def _affordable(work: Work, cost: Sample, rung: Rung, seconds: float) -> int:
+    """Return how many points a rung may have."""
+    return max(2, int(seconds / (cost.seconds(work.prompt, rung.write) * rung.passes)))
+
+
 class Search:
     """One search.
 
@@ -147,6 +181,7 @@ class Search:
         self._cost = Sample(0.0, 0.0)
         self._rungs: list[int] = []
         self._samples = 0
+        self._left = duration.Left(())
 
     def run(self) -> Found:
         """Search.
@@ -158,7 +193,7 @@ class Search:
         points = self._fast_and_good()
         final: dict[Point, list[Sample]] = {}
         for number, rung in enumerate(_FINE):
-            points = points[: self._affordable(rung, _SHARES[1 + number])]
+            points = points[: _affordable(self._work, self._cost, rung, self._seconds * _SHARES[1 + number])]
             final = self._passes(f"rung {number + 2}", points, self._work.prompt, rung)
             points = self._ranked(final)[: rung.keep]
         return self._settled(points[0])
@@ -176,12 +211,13 @@ class Search:
         kept: list[Point] = []
         verdicts: dict[tuple[str, str], bool] = {}
         best = math.inf
+        models = {point.model for point in coarse}
         for point in self._ranked(found):
             seconds = self._score(found[point])
             if len(kept) == _COARSE_KEPT or seconds > best * _LOOK_FACTOR:
                 break
             if point.model not in verdicts:
-                verdicts[point.model] = self._holds(*point.model)
+                verdicts[point.model] = self._judged(point.model, len(models) - len(verdicts) - 1)
             if verdicts[point.model]:
                 kept.append(point)
                 best = min(best, seconds)
@@ -194,20 +230,25 @@ class Search:
             )
         return self._space.finer(kept)
 
+    def _judged(self, model: tuple[str, str], others: int) -> bool:
+        """Ask for the quality of a model, of which so many others may be asked after it; tell what is left."""
+        started = time.monotonic()
+        holds = self._holds(*model)
+        if told := self._left.judged(time.monotonic() - started, others):
+            self._progress.say(told)
+        return holds
+
     def _first_look(self, coarse: Sequence[Point]) -> tuple[int, int]:
         """Return how many tokens a first look may read and write, by how fast the machine is."""
         read, write = min(_SHORT, self._work.prompt), _FEW
         tried = self._block("first", coarse[:1], _LEAST_READ, _LEAST_WRITE)
         self._cost = tried[0]
-        expected = len(coarse) * self._cost.seconds(read, write)
-        if expected > (most := self._seconds * _SHARES[0]):
-            read = min(read, max(_LEAST_READ, int(read * most / expected)))
-            write = max(_LEAST_WRITE, int(write * most / expected))
+        self._left = duration.Left(expected(self._space, self._work, self._cost, self._seconds))
+        whole = len(coarse) * self._cost.seconds(read, write)
+        if whole > (most := self._seconds * _SHARES[0]):
+            read = min(read, max(_LEAST_READ, int(read * most / whole)))
+            write = max(_LEAST_WRITE, int(write * most / whole))
         return read, write
-
-    def _affordable(self, rung: Rung, share: float) -> int:
-        each = self._cost.seconds(self._work.prompt, rung.write) * rung.passes
-        return max(2, int(self._seconds * share / each))
 
     def _settled(self, winner: Point) -> Found:
         """Put every setting of the winner back to the usual one by one, and leave it there where that costs nothing."""
@@ -246,6 +287,9 @@ class Search:
         found: dict[Point, list[Sample]] = {point: [] for point in points}
         self._rungs.append(len(points))
         label = f"{name.capitalize()}: {len(points)} points"
+        times = "once" if rung.passes == 1 else f"{rung.passes} times"
+        self._progress.say(f"{label}, measured {times}.{self._left.told()}")
+        started = time.monotonic()
         with self._progress.task(label, total=len(points) * rung.passes) as task:
             for number in range(rung.passes):
                 order = random.Random(f"{name} {number}")  # noqa: S311 - not for secrets
@@ -259,6 +303,7 @@ class Search:
                     ):
                         found[point].append(sample)
                     task.advance(len(block))
+        self._left.rung_ended(time.monotonic() - started)
         return found
 
     def _block(self, name: str, points: Sequence[Point], read: int, write: int) -> list[Sample]:

@@ -166,8 +166,16 @@ def test_a_result_goes_to_json_and_back(tmp_path: Path) -> None:
 def test_a_file_that_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
     place = tmp_path / "run.json"
     place.write_text(text)
-    with pytest.raises(RecipeError, match="is not a result of"):
+    with pytest.raises(RecipeError, match=r"is not a result of|is no JSON, or was cut short"):
         result.read(place)
+
+
+def test_a_result_that_was_measured_in_a_newer_way_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    place = tmp_path / "run.json"
+    place.write_text(json.dumps({**run(1).to_json(), "form": 99}))
+    with pytest.raises(RecipeError, match=r"in a newer way \(form 99\)") as refused:
+        result.read(place)
+    assert "measure again with this one" in str(refused.value.hint)
 
 
 @pytest.mark.parametrize("samples", [[], [1.0, 0.0], [1.0, -1.0], [float("nan")]])

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 from lxml import etree
+from playwright.sync_api import sync_playwright
 
 from publicai_edge.bench.report import plot
 from publicai_edge.bench.report.numbers import change, meaning, number, planned_rows, shown
@@ -15,6 +16,7 @@ from publicai_edge.bench.report.terminal import render
 from publicai_edge.bench.result import Planned, Run
 from publicai_edge.bench.statistics import Estimate
 from tests.bench.cases import VALUES, run
+from tests.browser import ARGUMENTS, CHROMIUM
 
 EVIL = "<script>alert('x')</script>\x00&amp;"
 
@@ -58,10 +60,42 @@ def test_everything_lies_inside_its_plot() -> None:
         drawn = plot.roofline(one)
         assert drawn
         for point in drawn.points:
-            assert 0 < point.x < plot.WIDTH
+            assert 0 < point.x < 100
             assert 0 < point.y < plot.HEIGHT
         labels = sorted(point.label_y for point in drawn.points if point.shape == "circle")
-        assert all(after - before >= 13.9 for before, after in pairwise(labels))
+        assert all(after - before >= 15.9 for before, after in pairwise(labels))
+
+
+_LEGIBLE = """
+() => [...document.querySelectorAll("svg text")].map(text => {
+  const scale = text.getScreenCTM().d, box = text.getBoundingClientRect();
+  return [text.textContent, scale * parseFloat(getComputedStyle(text).fontSize), box.left, box.right];
+})
+"""
+_LINES = """
+() => [...document.querySelectorAll("th code")].map(
+  code => [code.textContent, code.getClientRects().length])
+"""
+
+
+def test_on_a_phone_and_in_print_plots_are_legible_and_names_are_whole() -> None:
+    runs = [typed("Q4_0"), typed("Q8_0", 2)]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.set_content(render_html(runs, {"Q4_0": 0.1, "Q8_0": 0.01}).decode())
+        assert page.evaluate("document.documentElement.scrollWidth") == 390, "nothing sticks out"
+        texts = page.evaluate(_LEGIBLE)
+        assert {"512", "Q8_0"} <= {text for text, *_ in texts}
+        for text, size, left, right in texts:
+            assert size >= 12, text
+            assert left >= 0, text
+            assert right <= 390, text
+        assert {name: lines for name, lines in page.evaluate(_LINES) if lines > 1} == {}
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": 680, "height": 960})  # a sheet of A4 within its margins
+        assert min(size for _, size, *_ in page.evaluate(_LEGIBLE)) >= 9
+        browser.close()
 
 
 def test_a_run_without_limits_has_no_roofline() -> None:

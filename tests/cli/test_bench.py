@@ -42,6 +42,20 @@ def test_a_regression_ends_with_its_own_code(run: Run, tmp_path: Path) -> None:
     assert run("bench", "compare", *files, "--fail-on-regression", "30%").returncode == 0
 
 
+def test_a_folder_in_a_results_place_is_refused_with_a_name_that_would_do(run: Run, here: Path) -> None:
+    for name in ("a", "b"):
+        (here / name).write_text(json.dumps(made(1).to_json()))
+    for options, words in (
+        (("run", "a", "-o", "."), "such as result.json."),
+        (("report", "a", "-o", "."), "such as result.html."),
+        (("compare", "a", "b", "--junit", "."), "such as result.xml."),
+        (("turns", "a", "-o", "b"), "Choose another folder"),
+    ):
+        done = run("bench", *options)
+        assert done.returncode in {2, 6}
+        assert words in done.stderr.partition("\nNext: ")[2]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -105,3 +105,34 @@ def test_gitlabs_job_makes_a_baseline_and_compares_with_it(here: Path) -> None:
     assert done.returncode == 8
     assert "Worse than allowed: prefill@512" in done.stderr
     assert (here / "bench-junit.xml").exists()
+
+
+def test_this_repositorys_own_workflow_runs_the_action_against_what_it_stored() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    action = yaml.safe_load((ROOT / ".github/actions/bench/action.yml").read_text())["inputs"]
+    steps = workflow["jobs"]["bench"]["steps"]
+    (ours,) = (step for step in steps if step.get("uses") == "./.github/actions/bench")
+    assert set(ours["with"]) <= set(action)
+    paths = {step["uses"].partition("@")[0]: step["with"]["path"] for step in steps if "path" in step.get("with", {})}
+    assert paths["actions/cache/restore"] == paths["actions/cache/save"] == ours["with"]["baseline"]
+    uploaded = paths["actions/upload-artifact"].split()
+    assert uploaded == [action["output"]["default"], action["junit"]["default"]]
+    (prepared,) = (step["run"] for step in steps if step.get("id") == "prepare")
+    assert "smollm2_q4" in prepared
+
+
+def test_the_workflows_preparation_names_the_model_and_the_machine(tmp_path: Path) -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    (script,) = (step["run"] for step in workflow["jobs"]["bench"]["steps"] if step.get("id") == "prepare")
+    fake = tmp_path / "benchmarks"
+    fake.mkdir()
+    (fake / "__init__.py").touch()
+    (fake / "material.py").write_text("def smollm2_q4():\n    return 'model.gguf'\n")
+    output = tmp_path / "output"
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    env = {**os.environ, "GITHUB_OUTPUT": str(output), "PYTHONPATH": paths}
+    script = script.replace("python -", f"{sys.executable} -")
+    subprocess.run(["bash", "-eo", "pipefail", "-c", script], check=True, env=env, cwd=tmp_path)
+    names = dict(line.split("=", 1) for line in output.read_text().splitlines())
+    assert names["model"] == "model.gguf"
+    assert len(names["machine"]) == 16

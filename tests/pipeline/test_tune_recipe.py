@@ -95,6 +95,9 @@ def test_the_fastest_type_within_the_bounds_is_found_and_built(town: Town) -> No
         ("Q4_0", False),
         ("Q6_K", True),
     }, "what is slower than what passes is not judged"
+    told = [text for text in town.recorder.messages if text.startswith("This will take ")]
+    assert len(told) == 1, "how long it takes is told, once"
+    assert "minute" in told[0] and "1 to 6 types lose" in told[0]
     kept = read(tuned_path(town.recipe))
     assert kept == made.tuned
     assert kept.engine["threads"] == 1

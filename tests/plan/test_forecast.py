@@ -5,8 +5,20 @@ from dataclasses import replace
 import pytest
 
 from publicai_edge.engine import fit, warm
-from publicai_edge.plan.forecast import Forecast, Model, Use, Wanted, forecast, remedies, shared_tokens
+from publicai_edge.plan.forecast import (
+    Forecast,
+    Model,
+    Problem,
+    Use,
+    Wanted,
+    forecast,
+    remedies,
+    shared_tokens,
+    why_not,
+)
 from tests.plan.cases import USE, device, model
+
+TOO_MUCH = Problem("it takes {}", 1.0, "g", "GB")
 
 
 def test_what_it_takes_is_counted() -> None:
@@ -42,7 +54,20 @@ def test_what_does_not_fit_is_said_with_the_numbers(what: dict[str, object], tol
     values = {"model": model(), "use": USE, "device": device(), "wanted": Wanted(), **what}
     found = forecast(*values.values())  # type: ignore[arg-type]
     assert not found.fits
-    assert told in " ".join(found.problems)
+    assert told in " ".join(map(str, found.problems))
+
+
+def test_types_that_fail_alike_are_told_in_one_sentence_with_the_range() -> None:
+    sizes = {"Q8_0": 6.0, "Q6_K": 5.0, "Q5_K_M": 4.5, "Q4_0": 4.0, "Q3_K_M": 1.0}
+    found = [forecast(model(name, int(size * 1e9)), USE, device(disk_gb=4.2)) for name, size in sizes.items()]
+    assert [len(each.problems) for each in found] == [2, 2, 2, 1, 0]
+    memory = [each.asked / 1e9 for each in found]
+    told = why_not(found)
+    assert len(told) == 2
+    assert told[0].startswith("Q8_0, Q6_K, Q5_K_M: the bundle takes 4.51 to 6.01 GB of disk, and 4.20 GB are free.")
+    assert told[1].startswith(f"Q8_0 to Q4_0, 4 types: it asks for {memory[3]:.2f} to {memory[0]:.2f} GB of memory")
+    assert why_not(found[:1])[0].startswith("Q8_0: the bundle takes 6.01 GB of disk")
+    assert why_not(found[-1:]) == []
 
 
 def test_of_a_device_whose_speed_is_not_known_none_is_told() -> None:
@@ -58,7 +83,7 @@ def test_the_largest_smaller_type_the_most_patrons_and_the_longest_context_are_t
     def tried(model: Model, use: Use) -> Forecast:
         found = forecast(model, use, device())
         heavy = model.size + use.patrons * use.context * 300_000 > 5_500_000_000
-        return replace(found, problems=("too much",) if heavy else ())
+        return replace(found, problems=(TOO_MUCH,) if heavy else ())
 
     found = remedies(models, replace(USE, patrons=4, context=4096), tried, "Q8_0")
     assert [words for words, _ in found] == ['quantize.type = "Q4_0"', "target.patrons = 1", "target.context = 1024"]
@@ -67,7 +92,7 @@ def test_the_largest_smaller_type_the_most_patrons_and_the_longest_context_are_t
 
 def test_where_nothing_would_help_nothing_is_told() -> None:
     def never(model: Model, use: Use) -> Forecast:
-        return replace(forecast(model, use, device()), problems=("no",))
+        return replace(forecast(model, use, device()), problems=(TOO_MUCH,))
 
     assert remedies([model()], USE, never, "F16") == []
 

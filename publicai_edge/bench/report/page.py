@@ -53,7 +53,6 @@ def _context(runs: Sequence[Run], losses: dict[str, float]) -> dict[str, Any]:
         "shown": shown,
         "spread": spread,
         "machine": _MACHINE,
-        "width": plot.WIDTH,
         "height": plot.HEIGHT,
         "labels": _labels(runs),
     }

@@ -1,13 +1,14 @@
 """Where everything lies in the plots of a benchmark; the page draws it.
 
 Panels have one line a figure, a mark a run, and the 95 % interval as a bar through it; their scale begins at zero.
-Positions are percentages of a plot's width, so that it fits a phone and a sheet of paper alike. The roofline has
-logarithmic scales both ways and lies in a drawing of fixed shape.
+The roofline has logarithmic scales both ways. In all of them, positions across are percentages of the plot's width and
+those down are pixels: a phone and a sheet of paper get plots of their width, and text of its own size in them.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from publicai_edge.bench.report.numbers import meaning, number, shown, spread
 from publicai_edge.bench.result import Figure, Run
@@ -30,9 +31,11 @@ _PANELS = (
     ("Energy", "Joules for a written token. Less is better.", ("energy",)),
 )
 WRITING = "decode@0"
-WIDTH, HEIGHT = 640, 360
-_LABEL = 14
-_LEFT, _BOTTOM, _TOP, _RIGHT = 62, 44, 16, 20
+HEIGHT = 300  # of the roofline and the trade-off, in pixels
+WRITTEN, READ = "circle", "square"
+_LABEL = 16
+_MIDDLE, _ABOVE, _BELOW = 5, 12, 23  # from a mark's middle to the line its label stands on
+_LEAST_RADIUS, _MORE_RADIUS = 4, 14
 
 
 @dataclass(frozen=True)
@@ -77,36 +80,50 @@ class Panel:
 
 @dataclass(frozen=True)
 class Point:
-    """A figure in the roofline, in pixels, with its label."""
+    """A figure in the roofline with its label, the tokens before it or of its prompt, at a place of its own."""
 
     x: float
     y: float
     shape: str
     label: str
+    label_x: float
     label_y: float
+
+    @property
+    def behind(self) -> bool:
+        """Whether the label stands behind the mark, and not above or below it."""
+        return self.shape == WRITTEN
 
 
 @dataclass(frozen=True)
 class Roofline:
-    """The roof as a path, the points under it, and the numbers beside it, in pixels."""
+    """The two lines of the roof, each from one ``(x, y)`` to another; points, scales, and the limits in words."""
 
-    roof: str
+    roof: tuple[tuple[tuple[float, float], tuple[float, float]], ...]
     points: tuple[Point, ...]
-    across: tuple[tuple[float, str], ...]
+    across: tuple[Tick, ...]
     up: tuple[tuple[float, str], ...]
-    ridge: tuple[float, float]
-    slope: str
-    flat: str
+    memory: str
+    arithmetic: str
 
 
 @dataclass(frozen=True)
 class Trade:
-    """One run in the plot of loss against speed: ``size`` is the radius of its circle; in pixels."""
+    """One run in the plot of loss against speed; the radius of its circle in pixels."""
 
     x: float
     y: float
     radius: float
     label: str
+
+
+@dataclass(frozen=True)
+class Trades:
+    """The plot of loss against speed: its circles and its scales."""
+
+    marks: tuple[Trade, ...]
+    across: tuple[Tick, ...]
+    up: tuple[tuple[float, str], ...]
 
 
 def panels(runs: Sequence[Run]) -> list[Panel]:
@@ -186,31 +203,45 @@ def roofline(run: Run) -> Roofline | None:
     low, high = math.log10(min(ys) / 3), math.log10(max(ys) * 2)
 
     def at(intensity: float, speed: float) -> tuple[float, float]:
-        x = _LEFT + (math.log10(intensity) - left) / (right - left) * (WIDTH - _LEFT - _RIGHT)
-        y = HEIGHT - _BOTTOM - (math.log10(speed) - low) / (high - low) * (HEIGHT - _BOTTOM - _TOP)
-        return round(x, 1), round(y, 1)
+        x = (math.log10(intensity) - left) / (right - left) * 100
+        y = HEIGHT * (1 - (math.log10(speed) - low) / (high - low))
+        return round(x, 2), round(y, 1)
 
     start = max(10**left, 10**low / read)
-    roof = [at(start, start * read), at(ridge, done), at(10**right, done)]
+    ends = [at(start, start * read), at(ridge, done), at(10**right, done)]
     return Roofline(
-        roof=" ".join(f"{'M' if i == 0 else 'L'}{x} {y}" for i, (x, y) in enumerate(roof)),
+        roof=tuple(pairwise(ends)),
         points=_labelled([(*at(x, y), name) for x, y, name in points]),
-        across=tuple((at(10**p, done)[0], f"{10.0**p:,g}") for p in range(math.ceil(left), math.floor(right) + 1)),
+        across=tuple(Tick(at(10**p, done)[0], f"{10.0**p:,g}") for p in range(math.ceil(left), math.floor(right) + 1)),
         up=tuple((at(ridge, 10**p)[1], f"{10.0**p:,g}") for p in range(math.ceil(low), math.floor(high) + 1)),
-        ridge=at(ridge, done),
-        slope=f"memory: {number(read)} GB/s",
-        flat=f"arithmetic: {number(done)} GFLOP/s",
+        memory=f"{number(read)} GB/s",
+        arithmetic=f"{number(done)} GFLOP/s",
     )
 
 
 def _labelled(points: Sequence[tuple[float, float, str]]) -> tuple[Point, ...]:
-    """Return the points with places for their labels, one below the other where points lie close together."""
-    found, last = [], {"circle": -math.inf, "square": -math.inf}
-    for x, y, name in sorted(points, key=lambda point: point[1]):
-        shape = "circle" if name.startswith("decode") else "square"
-        last[shape] = max(y + 4, last[shape] + _LABEL)
-        found.append(Point(x, y, shape, name, round(last[shape], 1)))
+    """Return the points with places for their labels.
+
+    What is written lies in one heap, with a column of labels behind it; what is read lies in a row, whose labels stand
+    above and below in turn.
+    """
+    written, read = (
+        sorted(point for point in points if point[2].startswith("decode") == wanted) for wanted in (True, False)
+    )
+    found, last = [], -math.inf
+    right = max((x for x, _, _ in written), default=0.0)
+    for x, y, name in sorted(written, key=lambda point: point[1]):
+        last = max(y + _MIDDLE, last + _LABEL)
+        found.append(Point(x, y, WRITTEN, _at(name), right, round(last, 1)))
+    found += [
+        Point(x, y, READ, _at(name), x, round(y + (_BELOW if number % 2 else -_ABOVE), 1))
+        for number, (x, y, name) in enumerate(read)
+    ]
     return tuple(found)
+
+
+def _at(name: str) -> str:
+    return f"{int(name.partition('@')[2]):,}"
 
 
 def trades(runs: Sequence[Run], losses: dict[str, float]) -> list[tuple[Run, float]]:
@@ -219,20 +250,25 @@ def trades(runs: Sequence[Run], losses: dict[str, float]) -> list[tuple[Run, flo
     return sorted(known, key=lambda item: item[1])
 
 
-def trade_plot(known: Sequence[tuple[Run, float]]) -> list[Trade]:
-    """Return circles: to the right what writes faster, further down what loses less, larger what takes more room."""
+def trade_plot(known: Sequence[tuple[Run, float]]) -> Trades | None:
+    """Return circles: to the right what writes faster, further down what loses less, larger what takes more room.
+
+    None where there are fewer than two, or the speed of one was not measured.
+    """
     speeds = [figure.median.value for run, _ in known if (figure := run.figure(WRITING))]
     if not 1 < len(speeds) == len(known):
-        return []
+        return None
     top_speed = _MARGIN * max(speeds)
     top_loss = _MARGIN * max(loss for _, loss in known) or 1.0
     most = max(run.subject.size for run, _ in known)
-    return [
+    marks = [
         Trade(
-            x=round(_LEFT + speed / top_speed * (WIDTH - _LEFT - _RIGHT), 1),
-            y=round(_TOP + (1 - loss / top_loss) * (HEIGHT - _BOTTOM - _TOP), 1),
-            radius=round(4 + 14 * math.sqrt(run.subject.size / most), 1),
+            x=round(100 * speed / top_speed, 2),
+            y=round(HEIGHT * (1 - loss / top_loss), 1),
+            radius=round(_LEAST_RADIUS + _MORE_RADIUS * math.sqrt(run.subject.size / most), 1),
             label=run.subject.type,
         )
         for (run, loss), speed in zip(known, speeds, strict=True)
     ]
+    up = [(round(HEIGHT * (1 - tick.x / 100), 1), tick.text) for tick in _ticks(top_loss, "")]
+    return Trades(tuple(marks), _ticks(top_speed, ""), tuple(up))
