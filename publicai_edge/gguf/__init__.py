@@ -1,4 +1,4 @@
-"""GGUF: reading what a file says of itself (:mod:`.header`), and the few bytes this project writes (:mod:`.write`)."""
+"""GGUF: reading headers (:mod:`.header`), models in several files (:mod:`.split`), writing (:mod:`.write`)."""
 
 from publicai_edge.gguf.header import (
     CALIBRATION_DOCUMENTS,
@@ -8,11 +8,11 @@ from publicai_edge.gguf.header import (
     Header,
     Span,
     Tensor,
-    read,
     read_stream,
     spans,
     strings,
 )
+from publicai_edge.gguf.split import read
 
 __all__ = [
     "CALIBRATION_DOCUMENTS",

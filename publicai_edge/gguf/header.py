@@ -4,7 +4,11 @@ It reads what a build decides on (architecture, types, sizes, context length, ch
 sees the file, and it answers hostile input quickly: every count and length is checked against what is left of the
 file before anything is allocated. Tensor data is never read.
 
-Source: the GGUF specification, ggml-org/ggml ``docs/gguf.md``; block sizes after ``ggml-common.h``.
+Invariant: what passes here is laid out as llama.cpp demands it: names once each, types known, tensors one behind the
+other. llama.cpp ends its process over some files that are not, so it sees none that this reader has not passed.
+
+Source: the GGUF specification, ggml-org/ggml ``docs/gguf.md``; block sizes after ``ggml-common.h``; what is refused
+after the cases of llama.cpp's ``tests/test-gguf.cpp``.
 """
 
 import struct
@@ -21,6 +25,9 @@ _MAX_KEYS = 1 << 16
 _MAX_TENSORS = 1 << 17
 _MAX_TEXT = 16 << 20
 _MAX_DIMENSIONS = 4
+_MAX_TENSOR_NAME = 63  # bytes; ggml's own names end there
+_MAX_SIZE = (1 << 63) - 1  # of what llama.cpp counts in signed 64 bits
+_ALIGNMENT, _U32 = "general.alignment", 4
 _PIECE = 1 << 20
 
 # Scalar metadata types: code → struct format. 8 is a string, 9 an array.
@@ -64,6 +71,9 @@ TENSOR_TYPES: dict[int, tuple[str, int, int]] = {
     34: ("TQ1_0", 256, 54),
     35: ("TQ2_0", 256, 66),
     39: ("MXFP4", 32, 17),
+    40: ("NVFP4", 64, 36),
+    41: ("Q1_0", 128, 18),
+    42: ("Q2_0", 64, 18),
 }
 UNQUANTIZED = frozenset({"F32", "F16", "BF16", "F64", "I8", "I16", "I32", "I64"})
 
@@ -88,13 +98,19 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Header:
-    """What a GGUF file says of itself. Arrays of metadata are kept as their length only."""
+    """What a GGUF file says of itself. Arrays of metadata are kept as their length only.
+
+    ``size`` is in bytes. Of a model in several files (see :mod:`.split`), it is that of all of them, ``tensors`` are
+    those of all, and ``files`` names them; ``data_start`` and a tensor's offset tell its place in a single file only.
+    """
 
     path: Path
     version: int
     metadata: dict[str, Any]
     tensors: tuple[Tensor, ...] = field(repr=False)
     data_start: int
+    size: int = 0
+    files: tuple[Path, ...] = ()
 
     @property
     def architecture(self) -> str:
@@ -283,15 +299,18 @@ def _read(reader: _Reader, found: dict[str, Span]) -> Header:
         key = reader.text("a key's name", 1 << 16)
         code = reader.unpack("I", f"the type of {key}")
         value = reader.at
+        if not key or key in metadata:
+            raise reader.broken(f"key {key!r} is there twice" if key else "a key has no name")
         metadata[key] = _value(reader, code, key)
         found[key] = Span(start, value, reader.at, code)
     tensors = tuple(_tensor(reader) for _ in range(tensor_count))
-    align = metadata.get("general.alignment", 32)
-    if not isinstance(align, int) or not 0 < align <= 1 << 20 or align & (align - 1):
-        raise reader.broken(f"general.alignment is {align!r}, not a power of two")
+    align = metadata.get(_ALIGNMENT, 32)
+    known = _ALIGNMENT not in found or found[_ALIGNMENT].type == _U32
+    if not known or not isinstance(align, int) or not 0 < align <= 1 << 20 or align & (align - 1):
+        raise reader.broken(f"{_ALIGNMENT} is {align!r}, not a power of two of 32 bits")
     start = -(-reader.at // align) * align
-    header = Header(reader.path, version, metadata, tensors, start)
-    _check_data(reader, header)
+    header = Header(reader.path, version, metadata, tensors, start, reader.size, (reader.path,))
+    _check_data(reader, header, align)
     return header
 
 
@@ -316,23 +335,37 @@ def _value(reader: _Reader, code: int, key: str) -> Any:
 
 
 def _tensor(reader: _Reader) -> Tensor:
-    name = reader.text("a tensor's name", 1 << 16)
+    name = reader.text("a tensor's name", _MAX_TENSOR_NAME)
     dimensions = reader.unpack("I", name)
     if not 1 <= dimensions <= _MAX_DIMENSIONS:
         raise reader.broken(f"tensor {name} has {dimensions} dimensions")
     sizes = tuple(reader.unpack("Q", name) for _ in range(dimensions))
     code = reader.unpack("I", name)
     offset = reader.unpack("Q", name)
-    type_name = TENSOR_TYPES[code][0] if code in TENSOR_TYPES else f"type {code}"
-    return Tensor(name, sizes, type_name, offset)
+    if code not in TENSOR_TYPES:
+        raise reader.broken(f"tensor {name} has type {code}, which this version does not know")
+    type_name, block, _ = TENSOR_TYPES[code]
+    tensor = Tensor(name, sizes, type_name, offset)
+    if any(size > _MAX_SIZE for size in sizes) or tensor.weights > _MAX_SIZE or sizes[0] % block:
+        raise reader.broken(f"tensor {name} has the impossible shape {' x '.join(map(str, sizes))} in {type_name}")
+    return tensor
 
 
-def _check_data(reader: _Reader, header: Header) -> None:
-    """See that every tensor's data lies inside the file; types this reader does not know are not sized."""
+def _check_data(reader: _Reader, header: Header, align: int) -> None:
+    """See that the tensors' data lie one behind the other, each aligned, and inside the file."""
     by_name = {name: (block, size) for name, block, size in TENSOR_TYPES.values()}
+    names: set[str] = set()
+    expected = 0
     for tensor in header.tensors:
-        block, size = by_name.get(tensor.type, (1, 0))
-        end = header.data_start + tensor.offset + tensor.weights // block * size
+        block, size = by_name[tensor.type]
+        if tensor.name in names:
+            raise reader.broken(f"tensor {tensor.name} is there twice")
+        if tensor.offset != expected:
+            raise reader.broken(f"tensor {tensor.name} lies at {tensor.offset:,} of the data, expected {expected:,}")
+        names.add(tensor.name)
+        length = tensor.weights // block * size
+        expected = -(-(expected + length) // align) * align
+        end = header.data_start + tensor.offset + length
         if end > reader.size:
             raise ModelError(
                 f"{reader.path} is cut short: tensor {tensor.name} ends at byte {end:,}, "

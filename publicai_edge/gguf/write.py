@@ -18,20 +18,20 @@ Value = str | int | float | Sequence[str]
 
 def entry(key: str, value: Value) -> bytes:
     """Return one metadata entry; ints are stored as uint32, floats as float32, sequences as arrays of strings."""
-    head = _text(key)
+    head = text(key)
     if isinstance(value, str):
-        return head + struct.pack("<I", _STRING) + _text(value)
+        return head + struct.pack("<I", _STRING) + text(value)
     if isinstance(value, int):
         return head + struct.pack("<II", _U32, value)
     if isinstance(value, float):
         return head + struct.pack("<If", _F32, value)
-    return head + struct.pack("<IIQ", _ARRAY, _STRING, len(value)) + b"".join(map(_text, value))
+    return head + struct.pack("<IIQ", _ARRAY, _STRING, len(value)) + b"".join(map(text, value))
 
 
 def tensor_header(name: str, dimensions: Sequence[int], type_name: str, offset: int) -> bytes:
     """Return one tensor's header; trailing dimensions of 1 are left out, as ggml does."""
     sizes = trimmed(dimensions)
-    return _text(name) + struct.pack(f"<I{len(sizes)}QIQ", len(sizes), *sizes, _CODES[type_name], offset)
+    return text(name) + struct.pack(f"<I{len(sizes)}QIQ", len(sizes), *sizes, _CODES[type_name], offset)
 
 
 def trimmed(dimensions: Sequence[int]) -> Sequence[int]:
@@ -56,6 +56,7 @@ def file(entries: Sequence[bytes], tensors: Iterable[tuple[str, Sequence[int], s
     return head.ljust(padded(len(head)), b"\0") + b"".join(data)
 
 
-def _text(text: str) -> bytes:
-    data = text.encode()
+def text(value: str) -> bytes:
+    """Return a string as GGUF writes it: its length in bytes, and UTF-8."""
+    data = value.encode()
     return struct.pack("<Q", len(data)) + data

@@ -9,15 +9,15 @@ of :mod:`publicai_edge.search.terms`), ``vectors`` (sqlite-vec, float32, cosine)
 of them; ids run from 1 in the order of documents' names and of passages within a document.
 """
 
+import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import apsw
-import sqlite_vec
 
-from publicai_edge.errors import BundleError
+from publicai_edge.errors import BundleError, HostError
 
 FORMAT = "1"
 APPLICATION_ID = 0x50414B42  # "PAKB"
@@ -97,10 +97,21 @@ def damage(path: Path) -> Iterator[None]:
         ) from error
 
 
+def vec_path() -> str:
+    """Return where sqlite-vec's library lies, as its ``loadable_path`` does.
+
+    Its package is not imported: that would bring Python's own SQLite into the standalone program, for a type hint.
+    """
+    spec = importlib.util.find_spec("sqlite_vec")
+    if spec is None or not spec.submodule_search_locations:
+        raise HostError("The package sqlite-vec is not installed.", hint="Run: pip install sqlite-vec")
+    return str(Path(spec.submodule_search_locations[0]) / "vec0")
+
+
 def _load_vec(connection: apsw.Connection) -> None:
     connection.enable_load_extension(True)
     try:
-        connection.load_extension(sqlite_vec.loadable_path())
+        connection.load_extension(vec_path())
     finally:
         connection.enable_load_extension(False)
 

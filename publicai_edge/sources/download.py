@@ -58,6 +58,18 @@ class Downloader:
         self.patience = patience
         self._store = store
         self._progress = progress
+        self._kept: dict[str, Partial] | None = None
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Keep packages until the block ends: one that is asked for again in it is not fetched again."""
+        self._kept = {}
+        try:
+            yield
+        finally:
+            kept, self._kept = self._kept, None
+            for partial in kept.values():
+                partial.remove()
 
     def into(self, intake: Intake, key: str, target: Target) -> None:
         """Bring one file into the store by way of ``intake``; one that is there already is not fetched."""
@@ -72,8 +84,10 @@ class Downloader:
     @contextmanager
     def archive(self, target: Target) -> Iterator[tuple[Path, str]]:
         """Yield a downloaded package and its SHA-256; it is deleted when the caller is done."""
+        key = target.wanted.key(target.url)
         with self._exclusive(target):
-            partial = self._complete(target)
+            known = (self._kept or {}).get(key)
+            partial = known if known and known.path.is_file() else self._complete(target)
             done = False
             try:
                 yield partial.path, partial.sha256
@@ -81,7 +95,9 @@ class Downloader:
             finally:
                 # Kept when, say, a misspelt member was asked for; but only what a digest has shown to be
                 # right.
-                if done or not target.wanted.certain:
+                if done and self._kept is not None and target.wanted.certain:
+                    self._kept[key] = partial
+                elif done or not target.wanted.certain:
                     partial.remove()
 
     def stored(self, sha256: str | None) -> Blob | None:

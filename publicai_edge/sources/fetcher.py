@@ -7,7 +7,7 @@ fetch, then the network. What arrives must equal the pin and the wanted digest, 
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from publicai_edge import digest
 from publicai_edge.artifact import FileSet
@@ -51,6 +51,10 @@ class Fetcher:
         self._offline = offline or any(_is_set(name) for name in OFFLINE_VARIABLES)
         self._downloader = Downloader(store, progress, patience)
         self._hub_endpoint = hub_endpoint
+
+    def keeping(self) -> AbstractContextManager[None]:
+        """Keep packages until the block ends, so that one of which more is asked for in it is fetched once."""
+        return self._downloader.keeping()
 
     def fetch(self, request: Request, pin: Pin | None = None) -> Pin:
         """Bring a source into the store and return what it resolved to; all its files are in the store then.

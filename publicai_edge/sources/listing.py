@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
+from publicai_edge import archives
 from publicai_edge.artifact import check_relative
 from publicai_edge.errors import NotFoundError, RecipeError, SourceError
 
@@ -73,7 +74,7 @@ def _inner_parts(name: str, path: str) -> list[str]:
 
 def _safe(name: str, path: str, where: str) -> str:
     try:
-        return check_relative(name[len(path) :])
+        return archives.names.check(name[len(path) :])
     except ValueError as error:
         raise SourceError(
             f"{where} holds a file with an unsafe path, {name[:200]!r}; nothing of it was used.",
@@ -82,10 +83,10 @@ def _safe(name: str, path: str, where: str) -> str:
 
 
 def _refuse_twins(chosen: Iterable[str], where: str) -> None:
-    seen: dict[str, str] = {}
-    for key in chosen:
-        if (other := seen.setdefault(key.casefold(), key)) != key:
-            raise SourceError(f"{where} holds both {other!r} and {key!r}, which differ only in case.")
+    try:
+        archives.names.check_together(chosen)
+    except ValueError as error:
+        raise SourceError(f"{where} holds {error}.") from error
 
 
 def _missing(path: str, names: list[str], where: str) -> NotFoundError:

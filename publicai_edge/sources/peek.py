@@ -6,6 +6,7 @@ members of a wheel, whose list lies at the end of the archive. A tarball has no 
 
 import io
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -139,7 +140,7 @@ def _member(stream: BinaryIO, name: str, label: str) -> Iterator[BinaryIO]:
     try:
         with zipfile.ZipFile(stream) as opened, opened.open(name) as member:
             yield cast("BinaryIO", member)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise SourceError(f"{label} is damaged: {error}.", hint="Choose another version.") from error
 
 

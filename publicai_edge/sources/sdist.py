@@ -208,7 +208,7 @@ def _links(url: str) -> Iterator[str]:
         for file in json.loads(content)["files"]:
             sha256 = file.get("hashes", {}).get("sha256")
             yield file["url"] + (f"#sha256={sha256}" if sha256 else "")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SourceError(f"The index page {http.shown(url)} cannot be read: {error!r}.") from error
 
 

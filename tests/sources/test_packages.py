@@ -22,7 +22,8 @@ from publicai_edge.errors import (
     OfflineError,
     SourceError,
 )
-from publicai_edge.progress import Recorder
+from publicai_edge.progress import Recorder, Silent
+from publicai_edge.sources import Fetcher, Request
 from publicai_edge.store import Store
 from tests.sources.hub_server import HubServer
 
@@ -254,6 +255,19 @@ def test_a_tarball_is_resumed_checked_and_taken(registry, hub: HubServer, fetch)
     assert list(pin.files.files) == ["model.onnx"]
     assert hub.downloads(".tgz")[1].range == "bytes=500-"
     assert pin.archive == hashlib.sha256(hub.static["/npm/town/-/town-1.0.0.tgz"]).hexdigest()
+
+
+@needs_npm
+def test_a_tarball_of_which_more_is_asked_for_is_fetched_once(registry, hub: HubServer, store: Store, tmp_path: Path):
+    source = registry(tarball({"package/index.js": b"[]", "package/texts/en.html": MODEL}))
+    fetcher = Fetcher(store, Silent())
+    with fetcher.keeping():
+        for name in ("index.js", "texts/en.html"):
+            assert list(fetcher.fetch(Request(f"{source}/", None, None, tmp_path, (name,))).files.files) == [name]
+    assert len(hub.downloads(".tgz")) == 1
+    assert not list(store.partial.glob("*.part"))
+    fetcher.fetch(Request(f"{source}/", None, None, tmp_path, ("*.js", "texts/*")))
+    assert len(hub.downloads(".tgz")) == 2
 
 
 @needs_npm

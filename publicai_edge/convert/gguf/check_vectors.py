@@ -31,7 +31,7 @@ def pooling(folder: Path) -> str | None:
     path = folder / "1_Pooling" / "config.json"
     try:
         stated = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(stated, dict):
         return None

@@ -5,14 +5,15 @@ Invariant: the text is that of the document with all its tracked changes accepte
 
 import io
 import re
-import zipfile
 from typing import Any
 
+from publicai_edge import archives
 from publicai_edge.errors import DocumentError
 from publicai_edge.knowledge.blocks import Block, Extracted, block, first_heading, one_line, table
 
 _OLE = b"\xd0\xcf\x11\xe0"
 _MAX_UNPACKED_BYTES = 300 << 20
+_LIMITS = archives.Limits(members=20_000, ratio=2_000)  # text repeats itself, so a high ratio is no sign of malice
 _DROPPED = ("w:del", "w:moveFrom")
 # What stands around text without being text; python-docx passes over all that is in them.
 _WRAPPERS = ("w:sdt", "w:ins", "w:moveTo", "w:hyperlink", "w:smartTag", "w:customXml", "w:fldSimple", "w:dir", "w:bdo")
@@ -35,10 +36,10 @@ def extract(data: bytes, name: str) -> Extracted:
 
 def _check_zip(data: bytes) -> None:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(item.file_size for item in archive.infolist())
-    except zipfile.BadZipFile as error:
-        raise DocumentError("it is damaged, or not a .docx file") from error
+        with archives.opened_zip(io.BytesIO(data), len(data), _LIMITS) as archive:
+            size = sum(member.size for member in archive.members)
+    except ValueError as error:
+        raise DocumentError(f"it is damaged, or not a .docx file: {error}") from error
     if size > _MAX_UNPACKED_BYTES:
         raise DocumentError(f"it unpacks to {size / 1e6:,.0f} MB, more than a document holds")
 
