@@ -19,7 +19,7 @@ def check_relative(path: str) -> str:
         ValueError: it is absolute, empty, or climbs out.
     """
     pure = PurePosixPath(path)
-    bad = not path or pure.is_absolute() or "\\" in path or "\0" in path or ":" in pure.parts[0]
+    bad = not path or pure.is_absolute() or "\\" in path or "\0" in path or ":" in path.split("/", maxsplit=1)[0]
     if bad or any(part in {"..", "."} for part in path.split("/")) or str(pure) != path:
         raise ValueError(f"not a plain relative path: {path!r}")
     return path
@@ -34,6 +34,8 @@ class Blob:
 
     def __post_init__(self) -> None:
         digest.check(self.sha256)
+        if not isinstance(self.size, int) or self.size < 0:
+            raise ValueError(f"not a size in bytes: {self.size!r:.40}")
 
 
 @dataclass(frozen=True)

@@ -81,12 +81,13 @@ def require_space(folder: Path, needed: int, what: str) -> None:
         )
 
 
-def check_target(target: Path, *sources: Path) -> None:
+def check_target(target: Path, *sources: Path, suffix: str | None = None) -> None:
     """Refuse a result's place that cannot be written or would cost an input, before hours go into the result.
 
     Args:
         target: the file to write; replaced if it exists.
         sources: the files that are read; the same file by another name (a link, a relative path) counts as well.
+        suffix: of such a result, for the advice; by default that of the first source.
 
     Raises:
         RecipeError: the target is one of the sources, or a folder.
@@ -101,9 +102,10 @@ def check_target(target: Path, *sources: Path) -> None:
                 path=str(target),
             )
     if target.is_dir():
+        ending = suffix if suffix is not None else sources[0].suffix if sources else ""
         raise RecipeError(
             f"{target} is a folder; expected the name of a file for the result.",
-            hint=f"Name a file in it, such as {target / 'result'}{sources[0].suffix if sources else ''}.",
+            hint=f"Name a file in it, such as {target / 'result'}{ending}.",
             path=str(target),
         )
     check_folder(target.parent)
@@ -155,6 +157,24 @@ def write_bytes(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
         fsync_path(path.parent)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a place beside ``target``; the file that is written there takes the target's place, durably, at the end.
+
+    Raises:
+        HostError: it cannot be written.
+    """
+    temporary = target.with_name(f"{temp_prefix()}{target.name}")
+    with host_errors("write", target):
+        try:
+            yield temporary
+            fsync_path(temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        fsync_path(target.parent)
 
 
 @contextmanager

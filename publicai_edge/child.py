@@ -8,6 +8,7 @@ Invariant: the child dies with its parent. It watches its stdin, which closes wh
 that happens; so a build killed in the middle leaves nothing writing behind.
 """
 
+import contextlib
 import importlib
 import json
 import os
@@ -19,6 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 
 from publicai_edge.errors import EngineError, PublicAIError
@@ -211,6 +213,39 @@ def die_with_parent(stream: TextIO) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def limit_this_process(cpu_seconds: float, memory_bytes: int) -> None:
+    """Let the system end this process when it has used up what the work on a hostile file may use.
+
+    In processor time, so that a busy machine refuses nothing that a quiet one accepts. No file can be written after
+    this, and no core file is. Where the system cannot (Windows; address space on macOS), only the parent's clock ends
+    the process.
+
+    Args:
+        cpu_seconds: processor time from now on.
+        memory_bytes: address space beyond what the process has now.
+    """
+    if sys.platform == "win32":
+        return
+    import resource
+
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, cpu_seconds)  # the signal ends the process: nothing here catches it
+    for what in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
+        resource.setrlimit(what, (0, 0))
+    with contextlib.suppress(OSError, ValueError):  # macOS does not limit address space
+        most = _address_space() + memory_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def _address_space() -> int:
+    import resource
+
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 1 << 30
 
 
 def claim_stdout() -> TextIO:

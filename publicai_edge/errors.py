@@ -12,6 +12,8 @@ A class for each thing a caller does differently; the command line turns the cla
     ├── ModelError           4   a model file is broken, unknown or refused
     ├── DocumentError        4   a document cannot be read
     ├── BundleError          5   a bundle is incomplete, changed or foreign
+    │   ├── SignatureError       nobody who is trusted vouches for it, or a signature or key is malformed
+    │   └── ExpiredError         its steward's date has passed
     ├── HostError            6   this machine: disk, permission, port, a missing extra
     └── EngineError          7   the engine failed while it ran
         ├── ContextOverflowError   the request does not fit the model's context
@@ -54,7 +56,10 @@ class PublicAIError(Exception):
         """Rebuild an error that crossed a process boundary; an unknown kind becomes the base class."""
         known = {cls.__name__: cls for cls in _all_subclasses(PublicAIError)}
         cls = known.get(str(data.get("kind")), PublicAIError)
-        return cls(str(data.get("message", "")), hint=data.get("hint"), **(data.get("facts") or {}))
+        hint, facts = data.get("hint"), data.get("facts")
+        facts = facts if isinstance(facts, dict) else {}
+        kept = {name: value for name, value in facts.items() if name not in {"message", "hint"}}
+        return cls(str(data.get("message", "")), hint=hint if isinstance(hint, str) else None, **kept)
 
 
 def _all_subclasses(cls: type[PublicAIError]) -> list[type[PublicAIError]]:
@@ -108,6 +113,14 @@ class BundleError(PublicAIError):
     """A bundle is incomplete, changed, or not a bundle."""
 
     exit_code = 5
+
+
+class SignatureError(BundleError):
+    """Nobody who is trusted vouches for a bundle as it is, or a signature or a key is malformed."""
+
+
+class ExpiredError(BundleError):
+    """The date up to which a bundle's steward answers for it has passed."""
 
 
 class HostError(PublicAIError):

@@ -19,6 +19,7 @@ PAYLOAD = "data/"
 # Not covered by any manifest: the tag manifest itself.
 UNLISTED = frozenset({TAG_MANIFEST})
 
+_STARTED = re.compile(r"start|data/runtime/[^/]+/publicai-edge(?:\.exe)?")
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
@@ -41,6 +42,11 @@ def manifest(files: Mapping[str, Blob]) -> bytes:
         if any(mark in path for mark in "\r\n%"):
             raise BundleError(f"A file called {path!r} cannot go into a bundle: rename it.")
     return "".join(f"{blob.sha256}  {path}\n" for path, blob in sorted(files.items())).encode()
+
+
+def mode_of(path: str) -> int:
+    """Return a file's mode: BagIt knows none, and a stick may have lost it, so the name of what is started decides."""
+    return 0o755 if _STARTED.fullmatch(path) else 0o644
 
 
 def parse_manifest(data: bytes, name: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ same bytes. File paths are relative to the bundle's folder.
 """
 
 import json
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -22,7 +23,7 @@ Sha256 = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class StewardInfo(_Part):
@@ -44,7 +45,8 @@ class LossInfo(_Part):
 class ModelInfo(_Part):
     """The language model: where it came from, under which licence, and its file here.
 
-    A model in ONNX is a folder: ``file`` is its graph, ``parts`` are all of its files, the graph among them.
+    A model in ONNX is a folder: ``file`` is its graph, ``parts`` are all of its files, the graph among them. A GGUF
+    model in several files is the same: ``file`` is the first. ``size`` is that of ``file``, in bytes.
     """
 
     name: str
@@ -91,7 +93,7 @@ class ServiceInfo(_Part):
     id: str
     title: Words
     description: Words
-    prompt: Words
+    prompt: Annotated[Words, Field(min_length=1)]
     search: bool
     max_tokens: int
     temperature: float
@@ -136,11 +138,19 @@ class Manifest(_Part):
     model: ModelInfo
     embedding: EmbeddingInfo | None
     knowledge: KnowledgeInfo | None
-    services: tuple[ServiceInfo, ...]
+    services: Annotated[tuple[ServiceInfo, ...], Field(min_length=1)]
     engine: EngineInfo
     session_minutes: int
     recipe: Sha256
     built_by: str
+    signatures_required: Annotated[int, Field(ge=0)] = 0
+    valid_until: date | None = None
+
+    def needed(self) -> list[str]:
+        """Return the files and folders that a kiosk opens, by their paths."""
+        found = [self.model.file, *self.model.parts, *(state.file for state in self.engine.warm)]
+        found += [self.embedding.folder] if self.embedding else []
+        return found + ([self.knowledge.file] if self.knowledge else [])
 
     @property
     def folder_name(self) -> str:

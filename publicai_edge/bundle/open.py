@@ -20,9 +20,9 @@ class Bundle:
 
     @property
     def model_path(self) -> Path:
-        """The language model's file; the folder of a model in ONNX."""
+        """The language model's file, the first of them where it is split; the folder of a model in ONNX."""
         file = self.root / self.manifest.model.file
-        return file.parent if self.manifest.model.parts else file
+        return file.parent if self.manifest.engine.name == "onnx" else file
 
     @property
     def embedding_path(self) -> Path | None:
@@ -60,7 +60,7 @@ class Bundle:
 
 
 def model_digest(model: ModelInfo) -> str:
-    """Return the digest that names the model: its file's, or one of all files of a model in ONNX."""
+    """Return the digest that names the model: its file's, or one of all files of a model that has several."""
     if not model.parts:
         return digest.check(model.sha256)
     return digest.of_json({path: digest.check(sha256) for path, sha256 in model.parts.items()})

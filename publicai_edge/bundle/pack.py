@@ -7,6 +7,7 @@ digests they already have, so nothing is hashed a second time.
 
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -18,11 +19,11 @@ from publicai_edge.artifact import Blob
 from publicai_edge.bundle import bag
 from publicai_edge.bundle import manifest as bundle_manifest
 from publicai_edge.bundle.manifest import Manifest
+from publicai_edge.bundle.signing import names as signature_names
 from publicai_edge.errors import BundleError, HostError
 from publicai_edge.progress import Progress
 from publicai_edge.store import Store
 
-_EXECUTABLE = frozenset({"start"})
 _COPY_CHUNK = 4 << 20
 _RECORD = "pack"
 
@@ -114,6 +115,8 @@ def _record_key(target: Path, tags: Mapping[str, bytes]) -> str:
 def _stamps(target: Path) -> dict[str, list[int]]:
     found = {}
     for path in files_below(target):
+        if path in signature_names.FILES:  # a bundle that was signed since is as it was written, and keeps them
+            continue
         stat = (target / path).lstat()
         found[path] = [stat.st_size, stat.st_mtime_ns]
     return found
@@ -155,10 +158,10 @@ def _fill(staged: Path, content: Content, tags: Mapping[str, bytes], total: int,
                     f"The cache's copy of {path} has {place.stat().st_size:,} bytes instead of {blob.size:,}.",
                     hint="Run the same command again; it is made anew.",
                 )
-            place.chmod(0o644)
+            place.chmod(bag.mode_of(path))
     for name, data in tags.items():
         atomic.write_bytes(staged / name, data)
-        (staged / name).chmod(0o755 if name in _EXECUTABLE else 0o644)
+        (staged / name).chmod(bag.mode_of(name))
     for folder, _, _ in os.walk(staged):
         Path(folder).chmod(0o755)
         atomic.fsync_path(Path(folder))
@@ -199,24 +202,17 @@ def write_zip(bundle: Path, target: Path, progress: Progress) -> Path:
     paths = files_below(bundle)
     total = sum((bundle / path).stat().st_size for path in paths)
     atomic.require_space(target.parent, total, target.name)
-    temporary = target.with_name(f"{atomic.temp_prefix()}{target.name}")
-    try:
-        with (
-            atomic.host_errors("write", target),
-            progress.task(f"Writing {target.name}", total=total, unit="bytes") as task,
-            zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
-        ):
-            for path in paths:
-                entry = zipfile.ZipInfo(f"{bundle.name}/{path}", date_time=(1980, 1, 1, 0, 0, 0))
-                mode = 0o100755 if path in _EXECUTABLE else 0o100644
-                entry.external_attr = mode << 16
-                entry.create_system = 3
-                entry.file_size = (bundle / path).stat().st_size
-                with (bundle / path).open("rb") as reader, archive.open(entry, "w", force_zip64=True) as out:
-                    shutil.copyfileobj(reader, out, _COPY_CHUNK)
-                task.advance(entry.file_size)
-        atomic.fsync_path(temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        atomic.replacing(target) as temporary,
+        progress.task(f"Writing {target.name}", total=total, unit="bytes") as task,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        for path in paths:
+            entry = zipfile.ZipInfo(f"{bundle.name}/{path}", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.external_attr = (stat.S_IFREG | bag.mode_of(path)) << 16
+            entry.create_system = 3
+            entry.file_size = (bundle / path).stat().st_size
+            with (bundle / path).open("rb") as reader, archive.open(entry, "w", force_zip64=True) as out:
+                shutil.copyfileobj(reader, out, _COPY_CHUNK)
+            task.advance(entry.file_size)
     return target

@@ -12,6 +12,7 @@ from publicai_edge.artifact import Blob
 from publicai_edge.bundle import bag
 from publicai_edge.bundle.manifest import FILE_NAME
 from publicai_edge.bundle.open import Bundle
+from publicai_edge.bundle.signing import names
 from publicai_edge.errors import BundleError
 from publicai_edge.tuning import Tuning
 
@@ -44,8 +45,14 @@ def check(bundle: Bundle) -> None:
     """See that a bundle's settings can be changed, before anything is measured for it.
 
     Raises:
+        BundleError: it is signed.
         BundleError, HostError: as :func:`change`.
     """
+    if signed := names.present(path.name for path in bundle.root.iterdir()):
+        raise BundleError(
+            f"{bundle.root} is signed ({signed[0]}): with other settings its signature would not hold any more.",
+            hint="Tune the recipe or an unsigned copy, and sign what comes of it.",
+        )
     _tags(bundle)
     atomic.check_target(bundle.root / FILE_NAME)
 

@@ -1,115 +1,191 @@
-"""Check a bundle: every byte is what the manifests say, and nothing is there that they do not list.
+"""Check a bundle: who vouches for it, that every byte is as it was vouched for, and that nothing else is there.
 
-Verification raises or reports; there is no quiet False. Every file is read once. Files are hashed on all cores: the
-hash releases the interpreter's lock.
+Verification raises or reports; there is no quiet False. The order is: the signatures over the list of digests; then
+every file's digest, each file read once, on all cores; then the bag's manifests against the same digests; and last
+``bundle.json``, parsed from the very bytes that were hashed. Nothing of a signed bundle is parsed before a trusted key
+has vouched for its bytes, and nothing of any bundle is run.
+
+Without keys the bag's manifests take the signed list's place: the bundle is whole then, and nobody vouches for it.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from publicai_edge import digest
-from publicai_edge.bundle import bag
-from publicai_edge.bundle import manifest as bundle_manifest
-from publicai_edge.bundle.manifest import Manifest
-from publicai_edge.bundle.open import open_bundle
-from publicai_edge.errors import BundleError
-from publicai_edge.host import usable_cores
+from publicai_edge.artifact import Blob
+from publicai_edge.bundle import bag, contents
+from publicai_edge.bundle.contents import Listing
+from publicai_edge.bundle.signing import check as signatures
+from publicai_edge.bundle.signing import envelope, names
+from publicai_edge.bundle.signing.trust import TrustedKey, TrustStore
+from publicai_edge.errors import BundleError, SignatureError
 from publicai_edge.progress import Progress
+
+if TYPE_CHECKING:
+    from publicai_edge.bundle.manifest import Manifest
+
+MANIFEST = "bundle.json"
+_PARSED = (bag.TAG_MANIFEST, bag.PAYLOAD_MANIFEST, MANIFEST)
 
 
 @dataclass(frozen=True)
 class Verification:
-    """A bundle that holds: its manifest, and the files and bytes checked."""
+    """A bundle that holds.
 
-    manifest: Manifest
+    Attributes:
+        manifest: its ``bundle.json``.
+        files: how many files were checked, without the signatures.
+        bytes: their size.
+        signers: the keys that were asked for and vouch for it; empty where no key was asked for.
+        strangers: fingerprints that its other signatures name; nobody checked those.
+        blobs: digest and size of every file, by path.
+    """
+
+    manifest: "Manifest"
     files: int
     bytes: int
+    signers: tuple[TrustedKey, ...] = ()
+    strangers: tuple[str, ...] = ()
+    blobs: Mapping[str, Blob] = field(default_factory=dict, repr=False)
 
 
-def verify(root: Path, progress: Progress) -> Verification:
+def verify(
+    root: Path, progress: Progress, keys: Sequence[TrustedKey] | None = None, require: int | None = None
+) -> Verification:
     """Check the bundle at ``root``.
 
+    Args:
+        root: its folder.
+        progress: told the bytes.
+        keys: who may vouch for it; None asks for no signature, an empty list for one that nobody can give.
+        require: how many different ones of them must have signed; by default as many as the bundle itself asks for,
+            and one at least. A bundle that asks for more than this needs as many as it asks for.
+
     Raises:
+        SignatureError: too few of the keys signed, a signature is malformed or forged, or the signed list is not that
+            of the bag.
         BundleError: anything was changed, is missing or was added; ``facts`` lists every file of each kind.
     """
-    listed = _listed(root)
-    present = _present(root)
-    added = sorted(present - set(listed) - bag.UNLISTED)
-    missing = sorted(set(listed) - present)
-    check = sorted(set(listed) & present)
-    changed = _changed(root, {path: listed[path] for path in check}, progress)
-    if changed or missing or added:
-        raise _differs(root, changed, missing, added)
-    bundle = open_bundle(root)
-    _agree(bundle.manifest, listed)
-    size = sum((root / path).stat().st_size for path in check)
-    return Verification(bundle.manifest, len(check), size)
+    listing = contents.look(root)
+    _refuse_git(root, listing)
+    signed = signatures.check(_signature_files(root, listing), keys or ())
+    if keys is not None:
+        signatures.demand(signed, keys, max(1, require or 1))
+    elif require:
+        raise SignatureError(
+            f"{require} signature(s) are asked for, and no key is trusted on this machine.",
+            hint="`publicai-edge trust add FILE --name NAME`, with the public key of the bundle's steward.",
+        )
+    parsed = {path: contents.read(root, path) for path in _PARSED if path in listing.files}
+    expected = signed.content if signed.content is not None else _bag(root, parsed)
+    blobs = _hash(root, listing, expected, parsed, progress)
+    _compare(root, listing, expected, blobs, signed=signed.content is not None)
+    if signed.content is not None:
+        _same_as_bag(root, expected, _bag(root, parsed))
+    if MANIFEST not in parsed:
+        raise BundleError(
+            f"There is no {MANIFEST} in {root}: not a bundle.",
+            hint="Give the folder that holds START-HERE.html.",
+            missing=[MANIFEST],
+        )
+    manifest = _manifest(root, parsed[MANIFEST], blobs)
+    if keys is not None:
+        signatures.demand(signed, keys, manifest.signatures_required)
+    size = sum(blob.size for blob in blobs.values())
+    return Verification(manifest, len(blobs), size, signed.signers, signed.strangers, blobs)
 
 
-def _listed(root: Path) -> dict[str, str]:
-    """Return every file the manifests list with its digest; the payload manifest is itself listed."""
-    listed: dict[str, str] = {}
-    for name in (bag.TAG_MANIFEST, bag.PAYLOAD_MANIFEST):
-        try:
-            data = (root / name).read_bytes()
-        except FileNotFoundError as error:
-            what = f"{root} has no {name}" if root.is_dir() else f"There is no folder {root}"
-            raise BundleError(
-                f"{what}: not a bundle, or not a whole one.",
-                hint="Give the folder that holds START-HERE.html, or copy the bundle again.",
-                missing=[name],
-            ) from error
-        except NotADirectoryError as error:
-            raise BundleError(f"{root} is a file; a bundle is a folder.") from error
-        listed |= bag.parse_manifest(data, name)
-    return listed
+def verify_here(
+    root: Path, progress: Progress, store: TrustStore | None = None, require: int | None = None
+) -> Verification:
+    """Check the bundle at ``root`` by what this machine asks for: the keys it trusts, where it trusts any.
 
+    Where it trusts none, ``signers`` is empty, and a bundle that itself asks for signatures is refused.
 
-def _present(root: Path) -> set[str]:
-    found: set[str] = set()
-    for folder, names, files in os.walk(root):
-        base = Path(folder)
-        for name in list(names):
-            # A link to a folder would bring in files from elsewhere: it counts as a file that was added.
-            if (base / name).is_symlink():
-                files.append(name)
-                names.remove(name)
-        found |= {(base / name).relative_to(root).as_posix() for name in files}
+    Raises:
+        SignatureError, BundleError: as :func:`verify`.
+    """
+    keys = (store or TrustStore()).keys()
+    found = verify(root, progress, keys or None, require)
+    if not keys and found.manifest.signatures_required:
+        raise SignatureError(
+            f"The bundle asks to be accepted with {found.manifest.signatures_required} signature(s) only, and no key "
+            "is trusted on this machine: its files are whole, and nobody is known to vouch for them.",
+            hint="`publicai-edge trust add FILE --name NAME`, with the public key of the bundle's steward.",
+            required=found.manifest.signatures_required,
+        )
     return found
 
 
-def _changed(root: Path, expected: dict[str, str], progress: Progress) -> list[str]:
-    total = sum((root / path).lstat().st_size for path in expected)
-    # The largest first, so that no core waits for a straggler.
-    order = sorted(expected, key=lambda path: -(root / path).lstat().st_size)
-    with progress.task("Checking every file", total=total, unit="bytes") as task:
-
-        def differs(path: str) -> bool:
-            place = root / path
-            if place.is_symlink() or not place.is_file():
-                return True
-            try:
-                return digest.of_file(place, task.advance) != expected[path]
-            except OSError as error:
-                raise BundleError(f"Cannot read {place}: {error.strerror}.") from error
-
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            results = list(pool.map(differs, order))
-    return sorted(path for path, bad in zip(order, results, strict=True) if bad)
+def _refuse_git(root: Path, listing: Listing) -> None:
+    if found := contents.shown(listing.git):
+        raise BundleError(
+            f"The bundle {root} holds {', '.join(found[:5])}: files of git are no part of a bundle, and other "
+            "verifiers would not look at them.",
+            hint="Do not use it. Copy the bundle again from where it came.",
+            added=found,
+        )
 
 
-def _differs(root: Path, changed: list[str], missing: list[str], added: list[str]) -> BundleError:
+def _signature_files(root: Path, listing: Listing) -> dict[str, bytes]:
+    # A link in the place of a signature is listed as strange and thus as added.
+    return {name: contents.read(root, name, envelope.MOST_BYTES + 1) for name in names.FILES if name in listing.files}
+
+
+def _bag(root: Path, parsed: Mapping[str, bytes]) -> dict[str, str]:
+    """Return every file the bag's manifests list, with its digest; the payload manifest is itself listed.
+
+    The tag manifest, which lists everything else in the end, is given the digest it has.
+    """
+    listed: dict[str, str] = {}
+    for name in (bag.TAG_MANIFEST, bag.PAYLOAD_MANIFEST):
+        if name not in parsed:
+            raise BundleError(
+                f"{root} has no {name}: not a bundle, or not a whole one.",
+                hint="Give the folder that holds START-HERE.html, or copy the bundle again.",
+                missing=[name],
+            )
+        listed |= bag.parse_manifest(parsed[name], name)
+    listed[bag.TAG_MANIFEST] = digest.of_bytes(parsed[bag.TAG_MANIFEST])
+    return listed
+
+
+def _hash(
+    root: Path, listing: Listing, expected: Mapping[str, str], parsed: Mapping[str, bytes], progress: Progress
+) -> dict[str, Blob]:
+    """Hash the files that are expected and there; what was read to be parsed is not read again."""
+    blobs = {path: Blob(digest.of_bytes(data), len(data)) for path, data in parsed.items() if path in expected}
+    sizes = {path: size for path, size in listing.files.items() if path in expected and path not in blobs}
+    return blobs | contents.hash_all(root, sizes, progress)
+
+
+def _compare(
+    root: Path, listing: Listing, expected: Mapping[str, str], blobs: Mapping[str, Blob], *, signed: bool
+) -> None:
+    wanted = {str(parent) for path in expected for parent in PurePosixPath(path).parents}
+    there = set(listing.files) | listing.strange
+    changed = [path for path, blob in blobs.items() if blob.sha256 != expected[path]]
+    changed += [path for path in listing.strange if path in expected]
+    missing = set(expected) - there
+    added = there - set(expected) - (set(names.FILES) & set(listing.files))
+    added |= {f"{path}/" for path in listing.folders if path not in wanted}
+    if changed or missing or added:
+        raise _differs(root, *map(contents.shown, (changed, missing, added)), signed=signed)
+
+
+def _differs(root: Path, changed: list[str], missing: list[str], added: list[str], *, signed: bool) -> BundleError:
     lines = []
     for what, paths in (("changed", changed), ("missing", missing), ("added", added)):
         for path in paths:
-            # Nothing but the signature vouches for the tag manifest, so a tag file's line there may be what changed.
-            tag = what == "changed" and not path.startswith(bag.PAYLOAD)
+            # Nothing but a signature vouches for the tag manifest, so a tag file's line there may be what changed.
+            tag = what == "changed" and not signed and not path.startswith(bag.PAYLOAD)
             lines.append(f"  {what}: {path}" + (f" (or its line in {bag.TAG_MANIFEST})" if tag else ""))
     count = len(changed) + len(missing) + len(added)
     return BundleError(
-        f"The bundle {root} is not what was built; {count} file(s) differ:\n" + "\n".join(lines),
+        f"The bundle {root} is not what was {'signed' if signed else 'built'}; {count} file(s) differ:\n"
+        + "\n".join(lines),
         hint="Do not use it. Copy the bundle again from where it came; if it differs again, ask its steward.",
         changed=changed,
         missing=missing,
@@ -117,14 +193,37 @@ def _differs(root: Path, changed: list[str], missing: list[str], added: list[str
     )
 
 
-def _agree(manifest: Manifest, listed: dict[str, str]) -> None:
-    """See that bundle.json speaks of the model that is really here."""
+def _same_as_bag(root: Path, signed: Mapping[str, str], listed: Mapping[str, str]) -> None:
+    if differing := contents.shown(path for path in {*signed, *listed} if signed.get(path) != listed.get(path)):
+        raise SignatureError(
+            f"The signed list of {root} and the manifests of its bag disagree on {', '.join(differing[:5])}.",
+            hint="It was signed when it was not whole. Ask its steward to build and sign it again.",
+            changed=differing,
+        )
+
+
+def _manifest(root: Path, data: bytes, blobs: Mapping[str, Blob]) -> "Manifest":
+    """Parse ``bundle.json``, and see that it speaks of the files that are really here."""
+    from publicai_edge.bundle import manifest as bundle_manifest
+
+    manifest = bundle_manifest.parse(data, str(root / MANIFEST))
     model = manifest.model
     for path, sha256 in {model.file: model.sha256, **model.parts}.items():
-        recorded = digest.check(sha256)
-        if listed.get(path) != recorded:
+        recorded, found = digest.check(sha256), blobs.get(path)
+        if found is None or found.sha256 != recorded:
             raise BundleError(
-                f"{bundle_manifest.FILE_NAME} names model sha256:{recorded[:12]}…, and the manifest lists "
-                f"{listed.get(path, 'none')[:12]}… for {path}.",
+                f"{MANIFEST} names model sha256:{recorded[:12]}…, and {path} here is "
+                f"{f'sha256:{found.sha256[:12]}…' if found else 'missing'}.",
                 hint="The bundle was put together from two different ones. Ask its steward for a whole one.",
             )
+    if missing := [path for path in manifest.needed() if not _is_there(path, blobs)]:
+        raise BundleError(
+            f"The bundle {root} lacks {', '.join(missing)}, which its {MANIFEST} names.",
+            hint="Ask its steward for a whole one.",
+            missing=missing,
+        )
+    return manifest
+
+
+def _is_there(path: str, blobs: Mapping[str, Blob]) -> bool:
+    return path in blobs or any(known.startswith(f"{path}/") for known in blobs)

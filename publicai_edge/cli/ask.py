@@ -12,6 +12,7 @@ from publicai_edge.cli.console import plain
 if TYPE_CHECKING:
     from publicai_edge.bundle.open import Bundle
     from publicai_edge.cli.console import Console
+    from publicai_edge.engine.client import WorkerEngine
     from publicai_edge.kiosk.answering import Inquiry
 
 
@@ -25,6 +26,7 @@ def ask(
         str | None, typer.Option("--language", help="Language of the answer (default: the bundle's first).")
     ] = None,
     threads: options.Threads = None,
+    gpu_layers: options.GpuLayers = None,
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -35,6 +37,7 @@ def ask(
     import asyncio
 
     from publicai_edge.bundle.open import open_bundle
+    from publicai_edge.cli import parts
     from publicai_edge.errors import RecipeError
     from publicai_edge.kiosk import words
     from publicai_edge.kiosk.answering import Inquiry, clean
@@ -53,12 +56,14 @@ def ask(
         raise RecipeError(f"This bundle does not speak {language!r}; it speaks {', '.join(languages)}.")
     spoken = language or languages[0]
     inquiry = Inquiry(chosen, spoken, text, labels=words.load(spoken))
-    value = asyncio.run(_ask(opened, inquiry, console, threads))
+    layers = options.gpu_layers(gpu_layers, opened.manifest.engine.name, console)
+    engine = parts.engine(opened, threads, slots=1, gpu_layers=layers)
+    value = asyncio.run(_ask(opened, inquiry, console, engine))
     if json_:
         console.data(value)
 
 
-async def _ask(opened: "Bundle", inquiry: "Inquiry", console: "Console", threads: int | None) -> dict[str, Any]:
+async def _ask(opened: "Bundle", inquiry: "Inquiry", console: "Console", engine: "WorkerEngine") -> dict[str, Any]:
     """Answer and print as it comes; return the whole for ``--json``."""
     from contextlib import aclosing
 
@@ -66,7 +71,6 @@ async def _ask(opened: "Bundle", inquiry: "Inquiry", console: "Console", threads
     from publicai_edge.kiosk import answering
     from publicai_edge.kiosk.library import Library
 
-    engine = parts.engine(opened, threads, slots=1)
     opener = parts.documents(opened)
     library = Library(opener) if opener else None
     printer = _Printer(console)

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from publicai_edge.cli import key as keys
 from publicai_edge.cli import options
 
 if TYPE_CHECKING:
+    from publicai_edge.bundle.signing.pairs import PrivateKey
     from publicai_edge.cli.console import Console
     from publicai_edge.pipeline.build import Built
     from publicai_edge.pipeline.options import Options
@@ -15,15 +17,29 @@ if TYPE_CHECKING:
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder the bundle is put into.")]
 Zip = Annotated[bool, typer.Option("--zip", help="Also write the bundle as a .zip beside it.")]
+SignWith = Annotated[
+    Path | None,
+    typer.Option("--sign-with", help="Sign the bundle with this private key, as `sign` does.", show_default=False),
+]
 
 
 def build(
     recipe: options.RecipePath,
     output: Output = Path("dist"),
     zip_: Zip = False,
+    sign_with: SignWith = None,
     update_lock: Annotated[
         bool, typer.Option("--update-lock", help="Resolve every source anew instead of using the lock file.")
     ] = False,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            "--runtime",
+            help="Platforms whose program goes into the bundle, such as linux-x86_64,linux-aarch64 "
+            "(default: the recipe's target.platforms).",
+            show_default=False,
+        ),
+    ] = None,
     offline: options.Offline = False,
     cache: options.Cache = None,
     quiet: options.Quiet = False,
@@ -48,18 +64,22 @@ def build(
             progress=console,
             offline=offline,
             update_lock=update_lock,
+            runtimes=None if runtime is None else tuple(runtime.split(",")),
         ),
         console,
         as_zip=zip_,
+        sign_with=sign_with,
     )
 
 
-def run(recipe: Path, chosen: "Options", console: "Console", *, as_zip: bool) -> None:
+def run(recipe: Path, chosen: "Options", console: "Console", *, as_zip: bool, sign_with: Path | None = None) -> None:
     """Build and print what came of it; ``pack`` does the same with files made by hand."""
     from publicai_edge.bundle import pack
     from publicai_edge.pipeline.build import build as build_bundle
 
+    key = keys.load(sign_with) if sign_with else None  # a wrong password is told before the work
     built = build_bundle(recipe, chosen)
+    signature = _sign(built.folder, key, console) if key else None
     archive = None
     if as_zip:
         archive = pack.write_zip(built.folder, built.folder.with_name(f"{built.folder.name}.zip"), console)
@@ -70,6 +90,7 @@ def run(recipe: Path, chosen: "Options", console: "Console", *, as_zip: bool) ->
     value = {
         "bundle": str(built.folder),
         "zip": str(archive) if archive else None,
+        "signature": str(signature) if signature else None,
         "written": built.written,
         "steps": [
             {"name": step.name, "reused": step.reused, "seconds": step.seconds, **step.measured} for step in built.steps
@@ -77,6 +98,14 @@ def run(recipe: Path, chosen: "Options", console: "Console", *, as_zip: bool) ->
         "report": built.report,
     }
     console.data(value, str(archive or built.folder))
+
+
+def _sign(folder: Path, key: "PrivateKey", console: "Console") -> Path:
+    """Sign what was built; a bundle that did not change since this key signed it stays as it is."""
+    from publicai_edge.bundle.signing.sign import sign as add
+    from publicai_edge.bundle.signing.sign import signature_of
+
+    return signature_of(folder, key) or add(folder, key, console).file
 
 
 def _rows(built: "Built") -> list[list[str]]:

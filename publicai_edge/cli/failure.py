@@ -1,9 +1,10 @@
 """The one place that turns an error into a message and an exit code.
 
-A :class:`PublicAIError` ends the run with its class's code. Ctrl-C ends it with 130. Anything else is a bug of this
-program: 70, and the traceback with ``--debug``.
+A :class:`PublicAIError` ends the run with its class's code. Ctrl-C ends it with 130, also before and after a verb runs
+(:mod:`.interrupts`). Anything else is a bug of this program: 70, and the traceback with ``--debug``.
 """
 
+import io
 import json
 import os
 import sys
@@ -12,10 +13,11 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from publicai_edge.cli import interrupts
 from publicai_edge.cli.console import Console
+from publicai_edge.cli.interrupts import INTERRUPTED
 from publicai_edge.errors import HostError, PublicAIError
 
-INTERRUPTED = 130
 BUG = 70
 
 
@@ -24,13 +26,16 @@ class Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb."""
+        _take_any_name()
         try:
-            return super().invoke(ctx)
+            with interrupts.as_exceptions():
+                return super().invoke(ctx)
         except PublicAIError as error:
             _debug_trace()
             _end(error, "--json" in sys.argv)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
+            interrupts.end_at_once()  # the person may press it again
             Console().error("Interrupted.", "Run the same command again; what is done is kept.")
             raise typer.Exit(INTERRUPTED) from None
         except MemoryError:
@@ -53,6 +58,12 @@ class Group(TyperGroup):
                 "Run it again with --debug and report what it prints, at the project's issue tracker.",
             )
             raise typer.Exit(BUG) from None
+
+
+def _take_any_name() -> None:
+    """Let stdout take names of files that are not UTF-8: escaped, in the form that JSON has too, and no error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _is_usage(error: Exception) -> bool:

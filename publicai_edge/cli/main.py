@@ -1,26 +1,27 @@
 """The entry point: collects the verbs. Nothing heavy is imported here, so that ``--help`` answers at once."""
 
-from typing import Annotated
-
 import typer
 
 from publicai_edge.cli import (
-    ask,
     bench,
     build,
     convert,
+    delta,
     device,
     doctor,
     evaluate,
     imatrix,
+    key,
+    operator,
+    options,
     pack,
     plan,
     pull,
     quantize,
     recipe,
-    serve,
+    runtime,
+    sign,
     tune,
-    verify,
 )
 from publicai_edge.cli.failure import Group
 
@@ -39,25 +40,12 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        from publicai_edge import __version__
-
-        typer.echo(f"publicai-edge {__version__}")
-        raise typer.Exit
-
-
 @app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
+def _root(version: options.Version = False) -> None:
     pass
 
 
 STEWARD = "Steward: make a bundle"
-OPERATOR = "Operator: use a bundle"
 
 app.command("build", rich_help_panel=STEWARD)(build.build)
 app.command("plan", rich_help_panel=STEWARD)(plan.plan)
@@ -68,13 +56,15 @@ app.command("imatrix", rich_help_panel=STEWARD)(imatrix.imatrix)
 app.command("quantize", rich_help_panel=STEWARD)(quantize.quantize)
 app.command("evaluate", rich_help_panel=STEWARD)(evaluate.evaluate)
 app.command("pack", rich_help_panel=STEWARD)(pack.pack)
+app.add_typer(key.app, name="key", rich_help_panel=STEWARD)
+app.command("sign", rich_help_panel=STEWARD)(sign.sign)
+app.command("diff", rich_help_panel=STEWARD)(delta.diff)
 app.add_typer(recipe.app, name="recipe", rich_help_panel=STEWARD)
-app.command("verify", rich_help_panel=OPERATOR)(verify.verify)
-app.command("serve", rich_help_panel=OPERATOR)(serve.serve)
-app.command("ask", rich_help_panel=OPERATOR)(ask.ask)
-app.add_typer(bench.app, name="bench", rich_help_panel=OPERATOR)
-app.add_typer(device.app, name="device", rich_help_panel=OPERATOR)
-app.command("doctor", rich_help_panel=OPERATOR)(doctor.doctor)
+app.add_typer(runtime.app, name="runtime", rich_help_panel=STEWARD)
+operator.add_to(app)
+app.add_typer(bench.app, name="bench", rich_help_panel=operator.PANEL)
+app.add_typer(device.app, name="device", rich_help_panel=operator.PANEL)
+app.command("doctor", rich_help_panel=operator.PANEL)(doctor.doctor)
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -45,8 +45,29 @@ Threads = Annotated[
         show_default=False,
     ),
 ]
+GpuLayers = Annotated[
+    int | None,
+    typer.Option("--gpu-layers", min=0, help="Layers on a graphics processor; 0 for none.", show_default="what fits"),
+]
 RecipePath = Annotated[Path, typer.Argument(help="The recipe, a .toml file.", show_default=False)]
 BundlePath = Annotated[Path, typer.Argument(help="The bundle's folder.", show_default=False)]
+
+
+def gpu_layers(asked: int | None, engine: Literal["llama", "onnx"], console: Console) -> int | None:
+    """Return how many layers go to graphics processors: what was asked for, or, where there are none, None with words.
+
+    Raises:
+        EngineError: llama.cpp cannot be loaded.
+    """
+    from publicai_edge.engine import gpu
+
+    if not asked:
+        return asked
+    there = gpu.offer() if engine == "llama" else gpu.Offer(supported=False, names=())
+    if why := gpu.in_vain(asked, engine, there):
+        console.warn(why)
+        return None
+    return asked
 
 
 def languages(given: Sequence[str]) -> tuple[str, ...]:
@@ -87,3 +108,14 @@ def console(*, as_json: bool, debug: bool, quiet: bool = False) -> Console:
     if debug:
         os.environ["PUBLICAI_EDGE_DEBUG"] = "1"
     return Console(as_json=as_json, quiet=quiet)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from publicai_edge import __version__
+
+        typer.echo(f"publicai-edge {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")]

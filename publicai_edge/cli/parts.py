@@ -8,9 +8,11 @@ from publicai_edge.engine.client import WorkerEngine
 from publicai_edge.kiosk.library import Documents
 
 
-def engine(bundle: Bundle, threads: int | None, slots: int | None = None) -> WorkerEngine:
+def engine(
+    bundle: Bundle, threads: int | None, slots: int | None = None, gpu_layers: int | None = None
+) -> WorkerEngine:
     """Return the bundle's engine, not started yet; what is not given is as the bundle says."""
-    config = bundle.engine_config(threads=threads)
+    config = replace(bundle.engine_config(threads=threads), gpu_layers=gpu_layers)
     return WorkerEngine(config if slots is None else replace(config, slots=slots))
 
 

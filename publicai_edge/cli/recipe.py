@@ -93,5 +93,10 @@ def new(
         raise HostError(f"{path} exists already; it is left as it is.", hint="Choose another name.") from error
     except OSError as error:
         raise HostError(f"Cannot write {path}: {error.strerror}.") from error
-    console.say(f"Put your documents into {documents}, then: publicai-edge build {path}")
+    console.say(
+        f"Put your documents into {documents}, say in {path} what is yours, and then:\n"
+        f"  publicai-edge recipe check {path}\n"
+        f"  publicai-edge plan {path} --device NAME    (will it run there? `publicai-edge device list` has the names)\n"
+        f"  publicai-edge build {path}"
+    )
     console.data({"recipe": str(path), "documents": str(documents)}, str(path))

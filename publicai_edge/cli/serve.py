@@ -30,6 +30,7 @@ def serve(
     open_: Open = False,
     threads: options.Threads = None,
     slots: Slots = None,
+    gpu_layers: options.GpuLayers = None,
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -37,6 +38,7 @@ def serve(
 
     Example:  publicai-edge serve dist/demo-library-1.0.0 --open
     """
+    from publicai_edge.bundle import validity
     from publicai_edge.bundle.open import open_bundle
     from publicai_edge.cli import parts
     from publicai_edge.errors import HostError
@@ -49,7 +51,10 @@ def serve(
             f"--host {host} listens on every address, but the kiosk answers only to names it knows, and it knows none.",
             hint="Give this machine's own address with --host, or the name terminals use with --name.",
         )
-    opened = open_bundle(bundle)
+    opened = open_bundle(bundle.resolve())  # an update that moves the link meanwhile must not be mixed in
+    if warning := validity.of(opened.manifest).warning:
+        console.warn(warning)
+    layers = options.gpu_layers(gpu_layers, opened.manifest.engine.name, console)
 
     def on_ready(address: str) -> None:
         console.data({"url": address, "api": f"{address}v1"}, address)
@@ -59,7 +64,7 @@ def serve(
 
     run(
         opened,
-        parts.engine(opened, threads, slots),
+        parts.engine(opened, threads, slots, layers),
         parts.documents(opened),
         host=host,
         port=port,

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from publicai_edge.bundle import bag, pack
 from publicai_edge.bundle.open import open_bundle
 from publicai_edge.bundle.verify import verify
-from publicai_edge.errors import BundleError
+from publicai_edge.errors import BundleError, SignatureError
 from publicai_edge.pipeline.build import Built
 from publicai_edge.progress import Silent
 from publicai_edge.store import Store
+from tests.bundle.synthetic import write_bundle
 
 
 def differing(root: Path) -> dict[str, list[str]]:
@@ -76,21 +77,24 @@ def test_any_flipped_bit_of_a_manifest_is_refused(small: Path, data: st.DataObje
 
 
 @pytest.fixture(scope="module")
-def small(demo: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo bundle with a short payload, so that checking it takes no time; used as it stands, and restored."""
-    target = tmp_path_factory.mktemp("small") / "bundle"
-    shutil.copytree(demo.folder, target)
-    return target
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with a short payload, so that checking it takes no time; used as it stands, and restored."""
+    return write_bundle(tmp_path_factory.mktemp("small"))
 
 
 def test_missing_added_and_renamed_files_are_named(bundle_copy: Path) -> None:
     (bundle_copy / "data" / "licenses" / "model.txt").rename(bundle_copy / "data" / "licenses" / "other.txt")
     (bundle_copy / "data" / ".git").mkdir()
     (bundle_copy / "data" / ".git" / "config").write_text("x")
-    (bundle_copy / "signature.sigstore.json").write_text("a signature nobody checks")
+    assert differing(bundle_copy)["added"] == ["data/.git", "data/.git/config"]
+    shutil.rmtree(bundle_copy / "data" / ".git")
+    (bundle_copy / "signature-9.sigstore.json").write_text("a signature nobody checks")
     found = differing(bundle_copy)
     assert found["missing"] == ["data/licenses/model.txt"]
-    assert found["added"] == ["data/.git/config", "data/licenses/other.txt", "signature.sigstore.json"]
+    assert found["added"] == ["data/licenses/other.txt", "signature-9.sigstore.json"]
+    (bundle_copy / "signature.sigstore.json").write_text("a signature nobody checks")
+    with pytest.raises(SignatureError, match="not a signature"):
+        verify(bundle_copy, Silent())
 
 
 def test_link_in_place_of_a_file_or_a_folder_is_refused(bundle_copy: Path, tmp_path: Path) -> None:
@@ -116,6 +120,11 @@ def test_truncated_model_says_so_when_opened(bundle_copy: Path) -> None:
     os.truncate(bundle_copy / "data" / "model" / "model.gguf", 1000)
     with pytest.raises(BundleError, match="has 1,000 bytes"):
         open_bundle(bundle_copy)
+
+
+def test_bundle_that_offers_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="services"):
+        open_bundle(write_bundle(tmp_path, services=()))
 
 
 def test_folder_that_is_no_bundle_says_so(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Carrying a bundle on a USB stick or another small medium."""

@@ -1,0 +1,183 @@
+"""``publicai-edge install``, ``rollback``, ``uninstall``, ``installed``: bundles on a kiosk, version after version."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from publicai_edge.cli import options
+
+if TYPE_CHECKING:
+    from publicai_edge.bundle.install.operation import Done, Rules
+    from publicai_edge.cli.console import Console
+
+To = Annotated[
+    Path | None,
+    typer.Option(
+        "--to",
+        help="Folder of the installed bundles (default: /opt/publicai-edge for root, else the user's data folder).",
+        show_default=False,
+    ),
+]
+Name = Annotated[str, typer.Argument(help="The installed bundle's name.", show_default=False)]
+Unsigned = Annotated[
+    bool, typer.Option("--unsigned", help="Take a bundle that no trusted key signed; written into the log.")
+]
+Downgrade = Annotated[
+    str | None,
+    typer.Option(
+        "--allow-downgrade",
+        metavar="REASON",
+        help="Take a release that is not newer than the highest one installed here; the reason goes into the log.",
+        show_default=False,
+    ),
+]
+NoSelfTest = Annotated[bool, typer.Option("--no-self-test", help="Do not load the model and ask it a question.")]
+
+
+def folder_of(to: Path | None) -> Path:
+    """Return the folder of the installed bundles."""
+    from publicai_edge.bundle.install.layout import default_folder
+
+    return (to or default_folder()).absolute()
+
+
+def rules_of(console: "Console", *, unsigned: bool, no_self_test: bool, downgrade: str | None, **note: Any) -> "Rules":
+    """Return what a bundle must pass here: signed by a trusted key, whole, good still, and answering."""
+    from functools import partial
+
+    from publicai_edge.bundle.install import selftest
+    from publicai_edge.bundle.install.acceptance import Acceptance
+    from publicai_edge.bundle.install.operation import Rules
+    from publicai_edge.bundle.signing.trust import TrustStore
+
+    said = {**note, **({"unsigned": True} if unsigned else {}), **({"self_test": False} if no_self_test else {})}
+    return Rules(
+        check=Acceptance(console, TrustStore().keys(), unsigned),
+        test=None if no_self_test else partial(selftest.run, progress=console),
+        downgrade=downgrade,
+        note=said,
+    )
+
+
+def install(
+    bundle: options.BundlePath,
+    to: To = None,
+    unsigned: Unsigned = False,
+    allow_downgrade: Downgrade = None,
+    no_self_test: NoSelfTest = False,
+    quiet: options.Quiet = False,
+    json_: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Install a bundle, or update the one of its name, so that there is always the old version or the new one.
+
+    It is copied beside what is there, checked as copied, tested, and put in use by one rename. Whatever interrupts it:
+    run the same command again. `publicai-edge rollback NAME` goes back.
+
+    Example:  publicai-edge install /media/usb/demo-library-1.0.0
+    """
+    from publicai_edge.bundle.install import operation
+    from publicai_edge.bundle.install.staging import FolderSource
+
+    console = options.console(as_json=json_, debug=debug, quiet=quiet)
+    rules = rules_of(console, unsigned=unsigned, no_self_test=no_self_test, downgrade=allow_downgrade)
+    tell(console, operation.install(FolderSource(bundle), folder_of(to), rules, console), unsigned=unsigned)
+
+
+def tell(console: "Console", done: "Done", *, unsigned: bool) -> None:
+    """Say what an installation came to, and print it."""
+    from publicai_edge.bundle.install import service
+    from publicai_edge.bundle.install.layout import version_of
+
+    name, version = done.layout.name, version_of(done.entry)
+    if unsigned and done.changed:
+        console.warn("Nobody's signature was checked. The log says so.")
+    if not done.changed:
+        console.say(f"{name} {version} is in use already, whole; nothing was changed.")
+    elif done.before:
+        console.say(f"{name} {version} is in use; before it was {version_of(done.before)}. "
+                    f"To go back: publicai-edge rollback {name}")  # fmt: skip
+    else:
+        console.say(f"{name} {version} is in use. Start it: publicai-edge serve {done.layout.current}")
+    if done.changed and (hint := service.restart_hint(done.layout, service.default_scope())):
+        console.say(f"The service goes on with the version it started with until: {hint}")
+    console.data(done.to_json(), str(done.layout.current))
+
+
+def rollback(
+    name: Name,
+    to: To = None,
+    version: Annotated[
+        str | None,
+        typer.Option("--version", help="Go to this kept version, also forward again.", show_default=False),
+    ] = None,
+    no_self_test: NoSelfTest = False,
+    quiet: options.Quiet = False,
+    json_: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Go back to the version that was in use before. Run again, it changes nothing.
+
+    The highest release that was ever installed stays known: a rollback is no way for an old bundle to come in.
+
+    Example:  publicai-edge rollback demo-library
+    """
+    from functools import partial
+
+    from publicai_edge.bundle.install import operation, selftest
+    from publicai_edge.bundle.install.acceptance import whole
+
+    console = options.console(as_json=json_, debug=debug, quiet=quiet)
+    test = None if no_self_test else partial(selftest.run, progress=console)
+    rules = operation.Rules(check=partial(whole, progress=console), test=test)
+    tell(console, operation.rollback(name, folder_of(to), rules, console, version=version), unsigned=False)
+
+
+def uninstall(
+    name: Name,
+    to: To = None,
+    quiet: options.Quiet = False,
+    json_: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Remove an installed bundle: its versions, its log, its service, and the folders made for it.
+
+    What it remembers of releases goes too.
+
+    Example:  publicai-edge uninstall demo-library
+    """
+    from publicai_edge.bundle.install import operation, service
+    from publicai_edge.bundle.install.layout import Layout
+
+    console = options.console(as_json=json_, debug=debug, quiet=quiet)
+    unit = service.remove(Layout(folder_of(to), name), service.default_scope(), console)
+    layout = operation.uninstall(name, folder_of(to), console)
+    value = {"name": layout.name, "removed": str(layout.home), "unit": str(unit) if unit else None}
+    console.data(value, f"{layout.home} is removed.")
+
+
+def installed(
+    to: To = None,
+    json_: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Show the installed bundles: the version in use, the one before, and the highest release ever.
+
+    Example:  publicai-edge installed --json
+    """
+    from publicai_edge.bundle.install.inventory import installed as found_in
+
+    console = options.console(as_json=json_, debug=debug)
+    folder = folder_of(to)
+    found = found_in(folder)
+    rows = [
+        [item["name"], item["version"], str(item["release"]), item["previous"] or "", str(item["highest_release"])]
+        for item in found
+    ]
+    if rows:
+        console.table(f"Installed in {folder}", ["name", "version", "release", "before", "highest"], rows)
+    else:
+        console.say(f"No bundle is installed in {folder}.")
+    lines = [f"{item['name']} {item['version']} {item['path']}" for item in found]
+    console.data({"folder": str(folder), "bundles": found}, "\n".join(lines) or None)

@@ -1,0 +1,111 @@
+"""The systemd unit: shut in, by the version's link, and gone without a trace."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from publicai_edge.bundle.install import layout as layouts
+from publicai_edge.bundle.install import operation, service, unit
+from publicai_edge.bundle.install.acceptance import Acceptance
+from publicai_edge.bundle.install.layout import Layout
+from publicai_edge.bundle.install.operation import Rules
+from publicai_edge.bundle.install.staging import FolderSource
+from publicai_edge.bundle.install.unit import Program
+from publicai_edge.progress import Recorder, Silent
+from tests.bundle.synthetic import write_bundle
+
+analyze = shutil.which("systemd-analyze")
+RUNTIME = f"data/runtime/linux-{unit.platform.machine()}/publicai-edge"
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """An installed bundle that carries a program."""
+    source = write_bundle(tmp_path / "bundles", extra={RUNTIME: b"#!/bin/sh\n"})
+    rules = Rules(Acceptance(Silent(), (), unsigned=True))
+    return operation.install(FolderSource(source), tmp_path / "opt", rules, Silent()).layout
+
+
+def scored(text: str, tmp_path: Path) -> float:
+    place = tmp_path / "publicai-edge-town-library.service"
+    place.write_text(text)
+    command = [analyze or "", "security", "--offline=yes", "--threshold=20", "--no-pager", str(place)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    return float(done.stdout.split("Overall exposure level for ")[1].split(": ")[1].split(" ")[0])
+
+
+@pytest.mark.skipif(analyze is None, reason="systemd-analyze is not installed (scripts/system_packages.sh tests)")
+@pytest.mark.parametrize("place", ["/opt/publicai-edge", "/home/library/kiosks"])
+def test_unit_scores_under_two(place: str, tmp_path: Path) -> None:
+    where = Layout(Path(place), "town-library")
+    for program in (Program((f"{where.current}/{RUNTIME}",)), Program((sys.executable, "-m", "publicai_edge"))):
+        assert scored(unit.text(where, program, "system"), tmp_path) < 2.0
+
+
+@pytest.mark.skipif(analyze is None, reason="systemd-analyze is not installed (scripts/system_packages.sh tests)")
+def test_unit_is_read_by_systemd_without_a_complaint(layout: Layout, tmp_path: Path) -> None:
+    place = tmp_path / unit.name_of(layout)
+    place.write_text(unit.text(layout, unit.program_of(layout), "system"))
+    done = subprocess.run([analyze or "", "verify", str(place)], check=False, capture_output=True, text=True)
+    assert place.name not in done.stderr, done.stderr
+
+
+def test_unit_names_the_link_and_never_a_version(layout: Layout) -> None:
+    text = unit.text(layout, unit.program_of(layout), "system", port=8020)
+    assert f"ExecStart={layout.current}/{RUNTIME} serve {layout.current} --port 8020\n" in text
+    assert "versions" not in text
+
+
+def test_program_that_runs_out_of_an_installed_bundle_finds_its_folder(layout: Layout) -> None:
+    program = (layout.current / RUNTIME).resolve()
+    assert "/versions/1-1.0.0/" in str(program)
+    assert layouts._of_running_program(program) == layout.folder
+    assert layouts._of_running_program(Path("/usr/bin/publicai-edge")) is None
+
+
+def test_odd_letters_of_a_path_mean_themselves() -> None:
+    odd = Layout(Path('/srv/100% "ours" $HOME'), "town-library")
+    text = unit.text(odd, Program((f"{odd.current}/x",)), "system")
+    assert 'ExecStart="/srv/100%% \\"ours\\" $$HOME/town-library/current/x" serve' in text
+
+
+def test_user_unit_asks_for_nothing_that_a_user_may_not(layout: Layout) -> None:
+    text = unit.text(layout, unit.program_of(layout), "user")
+    assert "WantedBy=default.target" in text
+    assert "MemoryDenyWriteExecute=yes" in text
+    for setting in ("DynamicUser", "CapabilityBoundingSet", "PrivateDevices", "IPAddressDeny"):
+        assert setting not in text
+
+
+def test_unit_and_what_belongs_to_it_are_removed(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "config"
+    (home / "systemd" / "user").mkdir(parents=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+    monkeypatch.setattr(service, "_systemd_runs", lambda: False)
+    before = sorted(home.rglob("*"))
+    said = Recorder()
+    place = service.install(layout, "user", said)
+    assert place.read_text() == unit.text(layout, unit.program_of(layout), "user")
+    assert service.remove(Layout(tmp_path / "elsewhere", layout.name), "user", said) is None
+    assert "started by nothing" in said.warnings[0]
+    wants = place.parent / "default.target.wants"
+    wants.mkdir()
+    (wants / place.name).symlink_to(place)
+    (place.parent / f"{place.name}.d").mkdir()
+    (place.parent / f"{place.name}.d" / "override.conf").write_text("[Service]\n")
+    assert service.remove(layout, "user", said) == place
+    assert sorted(home.rglob("*")) == before
+    assert service.remove(layout, "user", said) is None
+
+
+def test_program_of_an_environment_in_a_home_is_shown_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unit, "_HOMES", ("/",))
+    where = Layout(Path("/opt/publicai-edge"), "town-library")
+    shown = unit.text(where, unit.program_of(where), "system").split("BindReadOnlyPaths=")[1].splitlines()[0]
+    assert str(Path(unit.__file__).parents[2]) in shown.split()
