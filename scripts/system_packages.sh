@@ -1,13 +1,19 @@
 #!/bin/sh
-# Sees that the system has what pip cannot bring: a C++ compiler (llama.cpp is built on installation), a Chromium for
-# the page's tests, and npm for the texts that the tests measure on. Installs them with apt-get where that is possible,
-# else says what is missing.
+# Sees that the system has what pip cannot bring: a C++ compiler, since llama.cpp is built on installation. With the word
+# `tests`, also what the tests and benchmarks need: a Chromium for the page, npm for the texts that they measure on, and
+# what pulls the plug at every system call, shuts the service in, and makes a FAT stick. Installs them with apt-get where
+# that is possible, else says what is missing.
 set -eu
 missing=""
 command -v c++ >/dev/null 2>&1 || missing="$missing g++"
-command -v npm >/dev/null 2>&1 || missing="$missing npm"
-command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 ||
-  command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
+if [ "${1:-}" = tests ]; then
+  command -v npm >/dev/null 2>&1 || missing="$missing npm"
+  command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 ||
+    command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
+  command -v strace >/dev/null 2>&1 || missing="$missing strace"
+  command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
+  { command -v mkfs.vfat || [ -x /sbin/mkfs.vfat ]; } >/dev/null 2>&1 || missing="$missing dosfstools"
+fi
 [ -n "$missing" ] || exit 0
 run=""
 [ "$(id -u)" = 0 ] || run="sudo -n"

@@ -33,7 +33,11 @@ class Need:
 
 
 def check(
-    recipe: Recipe, model: Mapping[str, Any], payload: Mapping[str, Blob], warm_tokens: Mapping[str, int]
+    recipe: Recipe,
+    model: Mapping[str, Any],
+    payload: Mapping[str, Blob],
+    warm_tokens: Mapping[str, int],
+    model_folder: str,
 ) -> dict[str, int]:
     """Return the bundle's disk and expected memory in bytes.
 
@@ -47,7 +51,7 @@ def check(
             hint=f"Set target.context to {trained} or less.",
         )
     disk = sum(blob.size for blob in payload.values())
-    weights = max(blob.size for blob in payload.values())
+    weights = sum(blob.size for path, blob in payload.items() if path.startswith(f"{model_folder}/"))
     need = Need(disk, weights, _cache(recipe, model, warm_tokens))
     for problem, instead in _problems(recipe.target, need):
         raise RecipeError(

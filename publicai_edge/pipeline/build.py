@@ -62,11 +62,12 @@ def build(recipe_path: Path, options: Options) -> Built:
     recipe = load_recipe(recipe_path)
     pack.check(options.output, f"{recipe.bundle.name}-{recipe.bundle.version}")
     runner = Runner(options.store, options.progress)
+    runtime = _runtimes(recipe, options)
     settings = tuned.settings(recipe, recipe_path, options.progress)
     ready = prepare(settings.recipe, recipe_path, runner, options)
     original = ready.original
     made = _quantized(runner, ready, options, original) if isinstance(original, Blob) else _Made(original)
-    model = _model_files(made.step.files)
+    model = _model_files(_split(runner, ready.recipe, made.step.files))
     warmed = _warmed(runner, ready.recipe, made.step.files, settings)
 
     facts = {
@@ -78,7 +79,8 @@ def build(recipe_path: Path, options: Options) -> Built:
         "warm": warmed.facts,
     }
     payload = _payload(model, ready.embedding, ready.indexed, warmed) | dict(made.reports.prefixed(REPORTS_FOLDER))
-    facts["budget"] = budget.check(ready.recipe, ready.inspected.facts, payload, warmed.facts["tokens"])
+    payload |= dict(runtime)
+    facts["budget"] = budget.check(ready.recipe, ready.inspected.facts, payload, warmed.facts["tokens"], MODEL_FOLDER)
     facts["engine"] = settings.to_json()
     content = _content(options.store, ready, payload, facts, warmed.files, settings)
     folder, written = pack.write(content, options.output, options.store, options.progress)
@@ -86,9 +88,30 @@ def build(recipe_path: Path, options: Options) -> Built:
     return Built(folder, written, tuple(runner.done), facts)
 
 
+def _runtimes(recipe: Recipe, options: Options) -> FileSet:
+    """Return the programs to pack; looked for first, since one that is missing takes longest to make."""
+    names = options.runtimes if options.runtimes is not None else tuple(recipe.target.platforms)
+    if not names:
+        return FileSet({})
+    from publicai_edge.pipeline import runtimes
+
+    return runtimes.payload(names, options.store, options.progress)
+
+
+def _split(runner: Runner, recipe: Recipe, files: FileSet) -> FileSet:
+    """Return a GGUF model as files that the media it travels on can hold; a model in ONNX as it is."""
+    if ONNX_FILE in files.files:
+        return files
+    return stages.split_model(runner, files.only(), recipe.model.max_file_bytes)
+
+
 def _model_files(files: FileSet) -> FileSet:
-    """Return the model's files as they lie in the bundle: one GGUF file, or those of a model in ONNX."""
-    return files.prefixed(MODEL_FOLDER) if ONNX_FILE in files.files else FileSet({MODEL_PATH: files.only()})
+    """Return the model's files as they lie in the bundle: one GGUF file, or several, or those of a model in ONNX."""
+    return (
+        files.prefixed(MODEL_FOLDER)
+        if len(files) > 1 or ONNX_FILE in files.files
+        else FileSet({MODEL_PATH: files.only()})
+    )
 
 
 def _warmed(runner: Runner, recipe: Recipe, model: FileSet, settings: EngineSettings) -> StepResult:
@@ -164,7 +187,8 @@ def _payload(
 def _model_in(payload: dict[str, Blob]) -> tuple[str, FileSet]:
     """Return the path that names the model in the manifest, and all of its files."""
     files = {path: blob for path, blob in payload.items() if path.startswith(f"{MODEL_FOLDER}/")}
-    return (MODEL_PATH if MODEL_PATH in files else ONNX_PATH), FileSet(files)
+    first = next(path for path in (MODEL_PATH, ONNX_PATH, min(files)) if path in files)
+    return first, FileSet(files)
 
 
 def _content(

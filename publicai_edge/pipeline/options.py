@@ -12,6 +12,7 @@ class Options:
     """How a build runs, beside what the recipe says.
 
     ``model`` and ``embedding`` are files made by hand that take the place of fetching and quantizing or converting.
+    ``runtimes`` are the platforms whose program is packed; None takes the recipe's.
     """
 
     output: Path
@@ -21,3 +22,4 @@ class Options:
     update_lock: bool = False
     model: Path | None = None
     embedding: Path | None = None
+    runtimes: tuple[str, ...] | None = None

@@ -148,6 +148,22 @@ def quantize_model(runner: Runner, model: Blob, settings: Quantize, name: str) -
     return runner.run(Step("quantize", ("publicai_edge.quantize",), _LLAMA, inputs, run))
 
 
+def split_model(runner: Runner, model: Blob, most: int) -> FileSet:
+    """Return the model's files: one, or as many as it takes for none to have more than ``most`` bytes."""
+    if model.size <= most:
+        return FileSet({MODEL_FILE: model})
+
+    def run(folder: Path) -> dict[str, Any]:
+        from publicai_edge.gguf import split
+
+        size = model.size
+        with runner.progress.task("Splitting the model", total=size, unit="bytes") as task:
+            parts = split.write(runner.store.path(model), folder / MODEL_FILE, most, task.advance)
+        return {"parts": len(parts)}
+
+    return runner.run(Step("split", ("publicai_edge.gguf",), (), {"model": model.sha256, "most": most}, run)).files
+
+
 def convert_embedding(runner: Runner, source: FileSet, settings: Embedding) -> StepResult:
     """Turn the embedding model into ONNX and measure what that cost."""
     chosen = settings.model_dump(mode="json", include=_CONVERSION_KEYS)

@@ -52,10 +52,11 @@ class Step:
 
 @cache
 def source_digest(module: str) -> str:
-    """Return the digest of a module's source, or of every source file of a package."""
+    """Return the digest of a module's source, or of every file of a package: its pages, texts and C code count too."""
     place = resources.files(module.rpartition(".")[0]) / module.rpartition(".")[2]
     root = Path(str(place))
-    paths = sorted(root.rglob("*.py")) if root.is_dir() else [root.with_suffix(".py")]
+    found = (path for path in root.rglob("*") if path.is_file() and path.parent.name != "__pycache__")
+    paths = sorted(found) if root.is_dir() else [root.with_suffix(".py")]
     return digest.of_json([[path.name, digest.of_file(path)] for path in paths])
 
 

@@ -50,7 +50,7 @@ def parse(text: str, name: str = "recipe") -> Recipe:
     """
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits, or a list in 5,000 lists
         raise RecipeError(f"{name} is not valid TOML: {error}.", hint="Mend that line.", file=name) from error
     try:
         return Recipe.model_validate(data)

@@ -66,7 +66,7 @@ def read(path: Path) -> dict[str, Pin]:
         return {role: Pin.from_json(item) for role, item in data["pins"].items()}
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RecipeError(
             f"The lock file {path} is damaged: {error}.",
             hint="Restore it from version control, or delete it and run `publicai-edge pull` to pin anew.",

@@ -7,6 +7,7 @@ the recipe lists.
 
 from collections.abc import Mapping
 from dataclasses import fields
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -14,6 +15,8 @@ from pydantic import AfterValidator, Field, model_validator
 from publicai_edge.recipe.fields import Language, Name, Sha256, Source, Table, Version, Words, glob_path
 from publicai_edge.recipe.quality import Quality, Quantize, onnx_problems, quality_problems
 from publicai_edge.tuning import LEAST_BATCH, MOST_BATCH, FlashAttention, KvType, Tuning
+
+MOST_FILE_BYTES = (4 << 30) - 1  # FAT32 keeps a file's size in 32 bits
 
 
 class BundleInfo(Table):
@@ -56,6 +59,9 @@ class Model(Table):
     file: Annotated[str, AfterValidator(glob_path)] | None = None
     """For engine = "onnx": the .onnx file in the source, such as "onnx/model_q4.onnx"; without it, the source's \
 safetensors are converted."""
+    max_file_mb: Annotated[float, Field(ge=1)] | None = None
+    """Largest file that a GGUF model may lie in, in MB; a larger model is split. Without it, 4 GiB less one byte, \
+which is what a FAT32 stick holds."""
     name: Annotated[str, Field(min_length=1)]
     """The model's published name, shown to patrons."""
     license: Annotated[str, Field(min_length=1)]
@@ -64,6 +70,11 @@ safetensors are converted."""
     """Where the licence was stated when this recipe was written."""
     license_file: Annotated[str, AfterValidator(glob_path)] | None = None
     """File with the licence's full text, relative to this recipe; not needed for Apache-2.0."""
+
+    @property
+    def max_file_bytes(self) -> int:
+        """Most bytes that a file of the model may have."""
+        return MOST_FILE_BYTES if self.max_file_mb is None else int(self.max_file_mb * 1e6)
 
 
 class Embedding(Table):
@@ -148,6 +159,9 @@ class Target(Table):
     """Tokens the model keeps in view: prompt, passages, question and answer."""
     patrons: Annotated[int, Field(ge=1, le=64)] = 4
     """Patrons answered at the same time; further ones wait in line. Each takes memory for a whole context."""
+    platforms: list[str] = []  # noqa: RUF012 - pydantic copies it
+    """Machines whose program goes into the bundle, so that they need no Python: "linux-x86_64", "linux-aarch64" and \
+others that `publicai-edge runtime list` shows."""
 
 
 class Engine(Table):
@@ -197,6 +211,11 @@ class Policy(Table):
     """Model licences this institution accepts."""
     session_minutes: Annotated[int, Field(ge=1, le=240)] = 10
     """Idle minutes after which a patron's session is wiped."""
+    signatures: Annotated[int, Field(ge=0, le=8)] = 0
+    """How many people, each with a key of their own, must sign the bundle before a kiosk takes it; with 0, a kiosk \
+that trusts no key takes it unsigned."""
+    valid_until: date | None = None
+    """Last day on which the bundle may be installed, such as 2027-12-31; where it runs, it goes on, with a warning."""
 
 
 class Recipe(Table):

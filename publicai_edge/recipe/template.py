@@ -13,6 +13,7 @@ We are open from Tuesday to Saturday, 10:00 to 18:00, and closed on public holid
 
 _TEXT = Template('''\
 # A recipe for publicai-edge. Check it:  publicai-edge recipe check THIS-FILE
+# Will it run on the kiosk?              publicai-edge plan THIS-FILE --device NAME
 # Build it:                              publicai-edge build THIS-FILE
 
 [bundle]

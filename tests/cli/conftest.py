@@ -1,12 +1,18 @@
-"""Runs the command line as a person does: in a process of its own, from a folder of its own."""
+"""Runs the command line as a person does: in a process of its own, from a folder of its own.
+
+That process is a copy of one that has the modules loaded (:mod:`tests.cli.template`), unless another command runs it or
+it is given an environment of its own.
+"""
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.cli.template import Template
 
 PROGRAM = [sys.executable, "-m", "publicai_edge"]
 Done = subprocess.CompletedProcess[str]
@@ -61,13 +67,23 @@ def here(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def template() -> Iterator[Template]:
+    held = Template()
+    yield held
+    held.close()
+
+
 @pytest.fixture
-def run(here: Path) -> Run:
+def run(here: Path, template: Template) -> Run:
     """Run ``publicai-edge`` in ``here``; ``before`` is a command that runs it."""
 
     def start(*arguments: object, before: tuple[str, ...] = (), **env: str) -> Done:
+        words = list(map(str, arguments))
+        if not before and not env:  # what an environment does to a start, a copy does not show
+            return template.run(words, cwd=here, env=os.environ | env, timeout=300)
         return subprocess.run(
-            [*before, *PROGRAM, *map(str, arguments)],
+            [*before, *PROGRAM, *words],
             check=False,
             capture_output=True,
             text=True,

@@ -2,9 +2,6 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,28 +84,6 @@ def test_damaged_object_in_the_cache_is_made_anew(demo: Built, warm_store: Store
     built = build(RECIPE, Options(tmp_path / "out", warm_store, Silent(), offline=True))
     assert {name for name, value in reused(built).items() if not value} == {"index"}
     assert tree(built.folder) == tree(demo.folder)
-
-
-def command(recipe: Path, cache: Path, out: Path) -> list[str]:
-    module = [sys.executable, "-m", "publicai_edge", "build", str(recipe)]
-    return [*module, "--offline", "--cache", str(cache), "--output", str(out)]
-
-
-def test_interrupted_build_says_so_and_ends_with_130(seed: Seed, tmp_path: Path) -> None:
-    seed(tmp_path / "cache")
-    process = subprocess.Popen(
-        command(RECIPE, tmp_path / "cache", tmp_path / "out"), stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stderr
-    for line in process.stderr:
-        if "Converting" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    rest = process.stderr.read()
-    process.stderr.close()
-    assert process.wait(20) == 130
-    assert "Interrupted." in rest
-    assert "Run the same command again" in rest
 
 
 def changed(recipe: Path, old: str, new: str) -> None:

@@ -1,0 +1,90 @@
+"""The entry of the standalone program: the operator's verbs, on a machine that has no Python.
+
+Invariant: the program starts its own child processes as ``PROGRAM -m MODULE``, as any Python would, and only
+:data:`CHILDREN` can be started so: a bundle's program is no interpreter for whoever finds it.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+import typer
+
+from publicai_edge.cli import operator, options
+from publicai_edge.cli.failure import Group
+
+CHILDREN = frozenset({"publicai_edge.child", "publicai_edge.engine.worker", "publicai_edge.engine.onnx.worker"})
+"""Modules that run in a process of their own: the two workers, and what :mod:`publicai_edge.child` starts."""
+
+_TRIED = (
+    "publicai_edge.kiosk.server",
+    "publicai_edge.search.base",
+    "publicai_edge.engine.worker",
+    "publicai_edge.engine.onnx.worker",
+    "cryptography.hazmat.primitives.asymmetric.ec",
+    "platformdirs",
+    "polib",
+    "psutil",
+    "rich.console",
+    "rich.progress",
+    "rich.table",
+)
+
+app = typer.Typer(
+    name="publicai-edge",
+    cls=Group,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: typer's other kind brings pygments along, 5 MB
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Run a bundle on this machine, with the network unplugged.\n\nExample:  ./start",
+)
+
+
+@app.callback()
+def _root(version: options.Version = False) -> None:
+    pass
+
+
+operator.add_to(app)
+
+
+def check(_payload: dict[str, Any], _progress: Any) -> dict[str, Any]:
+    """Load every native part once: what a runtime is tried with when it is made; run by :mod:`publicai_edge.child`."""
+    import apsw
+    import numpy as np
+    import onnxruntime
+    import tokenizers
+
+    from publicai_edge.engine import llama
+    from publicai_edge.search.database import vec_path
+
+    for name in _TRIED:
+        importlib.import_module(name)
+    connection = apsw.Connection(":memory:")
+    connection.enable_load_extension(True)
+    connection.load_extension(vec_path())
+    (vectors,) = next(iter(connection.execute("SELECT vec_version()")))
+    return {
+        "llama": llama.system_info(),
+        "norm": float(np.linalg.norm(np.ones(4, np.float32))),
+        "onnxruntime": onnxruntime.get_available_providers(),
+        "sqlite-vec": str(vectors),
+        "tokenizers": tokenizers.__version__,
+    }
+
+
+def main() -> None:
+    """Run a verb, or be one of the program's own child processes."""
+    if sys.argv[1:2] == ["-m"] and sys.argv[2:3] and sys.argv[2] in CHILDREN:
+        import runpy
+
+        sys.argv = sys.argv[2:]
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        return
+    app()
+
+
+if __name__ == "__main__":
+    main()
