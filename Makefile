@@ -5,6 +5,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := $(VENV)/.tools
 DEMO := dist/demo-library-1.0.0
 QUESTION ?= Is there a lift?
 
@@ -22,6 +23,11 @@ $(STAMP): pyproject.toml constraints.txt scripts/system_packages.sh
 	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e '.[dev]'
 	touch $@
 
+# What only the tests and benchmarks need of the system.
+$(TOOLS): scripts/system_packages.sh | $(STAMP)
+	sh scripts/system_packages.sh tests
+	touch $@
+
 setup: $(STAMP) ## Make .venv with everything a developer needs
 
 demo: setup ## Build the demo bundle from a real model, and ask it a question
@@ -33,7 +39,7 @@ demo: setup ## Build the demo bundle from a real model, and ask it a question
 	@echo "The bundle: $(CURDIR)/$(DEMO)"
 	@echo "Its page:   $(BIN)/publicai-edge serve $(DEMO) --open"
 
-test: setup check ## Run the test suite
+test: setup check $(TOOLS) ## Run the test suite
 	$(BIN)/python -m pytest
 
 check: setup ## Format, lint, types, import layers, generated docs: under a minute
@@ -47,12 +53,16 @@ format: setup ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## Run the benchmarks, and print their tables
-	@status=0; for name in journey quantization serving bench_agreement bench_verdicts plan_accuracy tune_gain peer_table; do \
+bench: setup $(TOOLS) ## Run the benchmarks, and print their tables
+	@status=0; for name in journey quantization serving bench_agreement bench_verdicts plan_accuracy tune_gain updates verification runtime peer_table; do \
 		echo "$$name"; $(BIN)/python benchmarks/$$name.py || status=1; done; exit $$status
 
-soak: setup ## Run the long forms of the promises
-	$(BIN)/python -m pytest -m soak --override-ini addopts='-ra --strict-markers --strict-config'
+soak: setup $(TOOLS) ## Run the promises in their long form, and write docs/reliability.md
+	-sh scripts/runtime_packages.sh
+	@status=0; \
+	$(BIN)/python -m pytest -m 'soak or promise' --override-ini addopts='-ra --strict-markers --strict-config' \
+		--promises=build/promises.json || status=1; \
+	$(BIN)/python scripts/make_reliability.py build/promises.json || status=1; exit $$status
 
 docs: setup ## Generate the reference from the code
 	$(BIN)/python scripts/make_docs.py

@@ -4,7 +4,7 @@ import shutil
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
-    "chromium is not installed: run scripts/system_packages.sh",
+    "chromium is not installed: run scripts/system_packages.sh tests",
 )
 ARGUMENTS = [
     "--no-sandbox",

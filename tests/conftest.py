@@ -25,6 +25,7 @@ from publicai_edge.sources import Fetcher, Request
 from publicai_edge.store import Store
 
 ROOT = Path(__file__).parent.parent
+pytest_plugins = ["tests.promises"]
 
 # A shell starts what it puts in the background with Ctrl-C ignored, and children inherit that: the tests that
 # interrupt a build would wait for an answer that cannot come.
@@ -43,8 +44,9 @@ def downloads() -> Store:
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test touches the user's own cache."""
+    """No test touches the user's own cache, nor the keys the user trusts."""
     monkeypatch.setenv("PUBLICAI_EDGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PUBLICAI_EDGE_CONFIG", str(tmp_path / "config"))
     monkeypatch.delenv("PUBLICAI_EDGE_DEBUG", raising=False)
 
 

@@ -14,8 +14,13 @@ import pytest
 from publicai_edge.pipeline.build import Built
 
 PROGRAM = [sys.executable, "-m", "publicai_edge"]
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds that a test waits for something; far beyond what it takes, so that a busy machine fails nothing."""
+
+
+def patched(patch: str) -> list[str]:
+    """Return a program that is this one with ``patch``, Python code, run before it starts: a broken build."""
+    return [sys.executable, "-c", f"{patch}\nimport sys\nfrom publicai_edge.cli.main import main\nmain()"]
 
 
 def until(holds: Callable[[], object], what: str, seconds: float = PATIENCE) -> float:
@@ -50,12 +55,12 @@ def runs(pid: int) -> bool:
 class Kiosk:
     """A kiosk that is being started; what it prints goes to files."""
 
-    def __init__(self, arguments: list[str], folder: Path, env: dict[str, str]) -> None:
+    def __init__(self, arguments: list[str], folder: Path, env: dict[str, str], cwd: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.stdout, self.stderr = folder / "stdout", folder / "stderr"
         self.begun = time.monotonic()
         with self.stdout.open("wb") as out, self.stderr.open("wb") as err:
-            self.process = subprocess.Popen(arguments, stdout=out, stderr=err, env=env)
+            self.process = subprocess.Popen(arguments, stdout=out, stderr=err, env=env, cwd=cwd)
         until(lambda: self.stdout.read_text().endswith("\n") or self.process.poll() is not None, "the URL is printed")
         self.url_seconds = time.monotonic() - self.begun
         assert self.process.poll() is None, self.stderr.read_text()
@@ -83,11 +88,14 @@ class Kiosk:
 
 @pytest.fixture
 def serve(demo: Built, tmp_path: Path) -> Iterator[Callable[..., Kiosk]]:
-    """Start a kiosk: ``serve()`` takes the demo bundle, or another; all of them are gone after the test."""
+    """Start a kiosk: ``serve()`` takes the demo bundle, or another; all of them are gone after the test.
+
+    With ``patch`` it is a broken build, see :func:`patched`.
+    """
     started: list[Kiosk] = []
 
-    def start(bundle: Path = demo.folder, *options: str, **env: str) -> Kiosk:
-        arguments = [*PROGRAM, "serve", str(bundle), "--port", "0", *options]
+    def start(bundle: Path = demo.folder, *options: str, patch: str = "", **env: str) -> Kiosk:
+        arguments = [*(patched(patch) if patch else PROGRAM), "serve", str(bundle), "--port", "0", *options]
         started.append(Kiosk(arguments, tmp_path / f"kiosk-{len(started)}", os.environ | env))
         return started[-1]
 
@@ -100,6 +108,9 @@ def serve(demo: Built, tmp_path: Path) -> Iterator[Callable[..., Kiosk]]:
 def kiosk(demo: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kiosk]:
     """A kiosk that the tests of a module share; none of them harms it."""
     arguments = [*PROGRAM, "serve", str(demo.folder), "--port", "0"]
-    held = Kiosk(arguments, tmp_path_factory.mktemp("kiosk"), dict(os.environ)).wait_ready()
-    yield held
-    assert held.end() == 0
+    held = Kiosk(arguments, tmp_path_factory.mktemp("kiosk"), dict(os.environ))
+    try:
+        yield held.wait_ready()
+        assert held.end() == 0
+    finally:
+        held.end(signal.SIGKILL)

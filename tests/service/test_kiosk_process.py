@@ -6,10 +6,8 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -167,57 +165,6 @@ def test_the_operator_is_told_which_stored_prompts_are_used(serve: Serve, demo: 
     told = kiosk.stderr.read_text()
     assert f"Service prompts: {len(states) - 1} stored states reused, 1 rebuilt." in told
     assert f"{states[0].name} cannot be read (No such file or directory), so the prompt is read again" in told
-
-
-def test_what_is_typed_is_found_nowhere_afterwards(serve: Serve, demo: Built, tmp_path: Path) -> None:
-    canary = f"kanarienvogel{uuid.uuid4().hex}"
-    home, started = tmp_path / "home", time.time()
-    home.mkdir()
-    before = {path: path.stat().st_mtime_ns for path in demo.folder.rglob("*")}
-    kiosk = serve(demo.folder, "--debug", HOME=str(home), XDG_CACHE_HOME=str(home / "cache")).wait_ready()
-    for service in ("ask", "letter", "there-is-none"):
-        ask(kiosk, {"service": service, "language": "en", "question": f"Is there a lift for {canary}?"})
-    chat = {"model": "SmolLM2-135M-Instruct", "messages": [{"role": "user", "content": canary}], "max_tokens": 5}
-    for body in (chat, chat | {"stream": True}, chat | {"messages": canary}, chat | {canary: 1}, chat | {"n": canary}):
-        kiosk.client.post("/v1/chat/completions", json=body)
-    kiosk.client.post("/api/ask", content=f"{{{canary}")
-    kiosk.client.get(f"/{canary}")
-    with kiosk.client.stream("POST", "/api/ask", json=LETTER | {"question": f"Write to {canary}."}) as response:
-        lines = events(response)
-        while next(lines)["type"] != "started":
-            pass
-        os.kill(kiosk.worker(), signal.SIGABRT)
-        assert list(lines)[-1]["type"] == "error"
-    ask(kiosk, LIFT | {"question": f"Is there a lift for {canary}?"})
-    assert kiosk.end() == 0
-
-    places = {*demo.folder.rglob("*"), *tmp_path.rglob("*"), *_touched(Path(tempfile.gettempdir()), started)}
-    assert kiosk.stderr in places, "what the process printed is looked at too"
-    assert [str(path) for path in places if _holds(path, canary)] == []
-    assert {path: path.stat().st_mtime_ns for path in demo.folder.rglob("*")} == before, "nothing is added or changed"
-    (tmp_path / "slip").write_text(f"… {canary} …")
-    assert _holds(tmp_path / "slip", canary), "the search does find it where it is"
-
-
-def _touched(folder: Path, since: float) -> Iterable[Path]:
-    """Yield the files below a folder that changed since a time; what vanishes meanwhile is left out."""
-    for root, _, names in os.walk(folder, onerror=lambda _: None):
-        for name in names:
-            path = Path(root, name)
-            try:
-                status = path.lstat()
-            except OSError:
-                continue
-            if max(status.st_mtime, status.st_ctime) >= since - 1:
-                yield path
-
-
-def _holds(path: Path, word: str) -> bool:
-    try:
-        data = path.read_bytes() if path.is_file() else b""
-    except OSError:
-        return False
-    return any(word.encode(code) in data for code in ("utf-8", "utf-16-le", "utf-16-be"))
 
 
 def test_a_port_in_use_is_named_with_code_6_before_a_model_is_loaded(demo: Built) -> None:

@@ -1,7 +1,8 @@
 """A patron at an unplugged kiosk: run by ``test_offline.py`` in a network namespace of its own.
 
 ``python -m tests.service.unplugged_patron BUNDLE PICTURE WORK`` brings the loopback interface up, serves the bundle,
-asks once over HTTP and once in a real browser, and prints what was seen as one line of JSON.
+asks once over HTTP and once in a real browser, and prints what was seen as one line of JSON. With ``leaky`` as a fourth
+word, the kiosk is one that calls home, and is not used in a browser.
 """
 
 import fcntl
@@ -20,10 +21,21 @@ from typing import Any
 from playwright.sync_api import expect, sync_playwright
 
 from tests.browser import ARGUMENTS, CHROMIUM
-from tests.service.conftest import PROGRAM, Kiosk, children
+from tests.service.conftest import PROGRAM, Kiosk, children, patched
 
 QUESTION = "Is there a lift?"
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+
+# What a library that reports home does when it is loaded.
+CALL_HOME = """
+import socket, threading
+
+def call_home():
+    with socket.socket() as line:
+        line.connect_ex(("192.0.2.1", 80))
+
+threading.Thread(target=call_home).start()
+"""
 
 # Notes, at every change of the page, how many passages there are and how long the answer is.
 WATCH = """
@@ -40,7 +52,7 @@ WATCH = """
 """
 
 
-def main(bundle: str, picture: str, work: Path) -> None:
+def main(bundle: str, picture: str, work: Path, *, leaky: bool = False) -> None:
     """Do it all and print what was seen."""
     raise_loopback()
     trace = work / "trace"
@@ -49,13 +61,14 @@ def main(bundle: str, picture: str, work: Path) -> None:
     home.mkdir()
     # Libraries that report home keep still on a build server, so nothing here may look like one.
     env = {"PATH": os.environ["PATH"], "HOME": str(home)}
-    kiosk = Kiosk([*tracing, *PROGRAM, "serve", bundle, "--port", "0"], work / "kiosk", env)
+    program = patched(CALL_HOME) if leaky else PROGRAM
+    kiosk = Kiosk([*tracing, *program, "serve", bundle, "--port", "0"], work / "kiosk", env)
     try:
         kiosk.wait_ready()
         body = {"service": "ask", "language": "en", "question": QUESTION}
         kiosk.client.post("/api/ask", json=body).raise_for_status()
         counted = no_route()  # before the browser is there, which looks for a network by itself
-        seen = in_browser(kiosk.url, picture)
+        seen = {} if leaky else in_browser(kiosk.url, picture)
     finally:
         # strace keeps such a signal to itself, so it goes to the kiosk below it.
         served = children(kiosk.process.pid)[0] if tracing else kiosk.process.pid
@@ -143,4 +156,4 @@ def in_browser(url: str, picture: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), leaky=sys.argv[4:] == ["leaky"])

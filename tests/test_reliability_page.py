@@ -1,0 +1,89 @@
+"""The page about reliability claims what was shown, and nothing else."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts import make_reliability
+from tests.promises import PROMISES
+
+NOTHING = {
+    "passed": 0,
+    "failed": 0,
+    "skipped": 0,
+    "broken_build_found": None,
+    "form": None,
+    "not_run": [],
+    "figures": [],
+}
+HELD = NOTHING | {"passed": 3, "broken_build_found": True, "form": "long"}
+
+
+def run(date: str = "2026-11-29", **kept: dict[str, Any]) -> dict[str, Any]:
+    machine = {"cpu": "A Processor | 3000", "cores": 2, "memory_gib": 8}
+    promises = {name: copy.deepcopy(kept.get(name, NOTHING)) for name in PROMISES}
+    return {"date": f"{date}T10:00:00+00:00", "commit": "c" * 40, "changed": False, "machine": machine} | {
+        "promises": promises
+    }
+
+
+def line(name: str, *runs: dict[str, Any]) -> list[str]:
+    rows = [row for row in make_reliability.page(runs).splitlines() if row.startswith(f"| {name} |")]
+    assert len(rows) == 1
+    return [cell.strip() for cell in rows[0].replace(r"\|", "¦").split("|")[4:-1]]
+
+
+def figure(name: str, value: float, **more: Any) -> dict[str, Any]:
+    return {"name": name, "value": value, "unit": "s", "bound": None, "form": "short", "broken_build": False} | more
+
+
+def test_there_is_a_line_for_each_promise_of_the_account() -> None:
+    assert tuple(make_reliability.PROMISES) == PROMISES
+    for name in PROMISES:
+        assert line(name, run())[0] == "**not run**"
+        assert line(name, run())[2] == "not run"
+
+
+def test_what_holds_and_what_does_not() -> None:
+    assert line("R1", run(R1=HELD))[0] == "holds: 3 tests"
+    assert line("R1", run(R1=HELD | {"failed": 1}))[0] == "**broken**: 1 of 4 tests failed"
+    assert line("R1", run(R1=HELD | {"broken_build_found": False}))[2] == "**no**"
+    skipped = {"skipped": 2, "not_run": ["there is no strace"] * 2}
+    assert line("R1", run(R1=HELD | skipped))[0] == "holds: 3 tests; 2 not run: there is no strace"
+    assert line("R1", run(R1=NOTHING | skipped))[0] == "**not run**: there is no strace"
+
+
+def test_where_and_when_and_in_which_form() -> None:
+    cells = line("R2", run(R2=HELD))
+    assert cells[3:] == ["long", "2026-11-29, ccccccc; A Processor ¦ 3000, 2 cores, 8 GiB"]
+
+
+def test_the_last_run_of_each_promise_counts_and_one_that_skipped_it_does_not() -> None:
+    old, new = run("2026-01-01", R1=HELD, R2=HELD), run("2026-02-02", R1=HELD, R2=NOTHING | {"not_run": ["no strace"]})
+    assert line("R1", old, new)[-1].startswith("2026-02-02")
+    assert line("R2", old, new)[-1].startswith("2026-01-01")
+
+
+def test_the_long_forms_figure_takes_the_place_of_the_short_ones() -> None:
+    short, long = figure("slowest", 1.0), figure("slowest", 2.5, form="long", bound="<= 10")
+    other, broken = figure("kills", 50), figure("kills until it broke", 3, broken_build=True)
+    cells = line("R3", run(R3=HELD | {"figures": [short, long, other, broken]}))
+    assert cells[1] == "slowest: 2.5 s (bound: ≤ 10)<br>kills: 50 s"
+    assert cells[2] == "yes<br>kills until it broke: 3 s"
+
+
+def test_an_account_that_is_not_there_is_told_with_what_makes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert make_reliability.main([str(tmp_path / "none.json"), "-o", str(tmp_path / "page.md")]) == 3
+    assert "make soak" in capsys.readouterr().err
+    assert not (tmp_path / "page.md").exists()
+
+
+def test_the_page_is_written_from_the_file(tmp_path: Path) -> None:
+    (tmp_path / "account.json").write_text(json.dumps(run(R1=HELD)))
+    assert make_reliability.main([str(tmp_path / "account.json"), "-o", str(tmp_path / "page.md")]) == 0
+    assert (tmp_path / "page.md").read_text() == make_reliability.page([run(R1=HELD)])
