@@ -14,7 +14,7 @@ from publicai_edge.engine.protocol import Sampling
 
 _PENALIZED = 128  # tokens that penalties look back
 _HEADS = (1e-2, 1e-4, 0.0)  # chances beside the likeliest token's; sorting a whole vocabulary takes milliseconds
-_BLOCK = 256  # tokens whose chances are added up first; a running sum over all of them is the slowest part of a draw
+_COLUMNS = 256  # the chances lie in so many; adding up whole rows is five times as fast as a sum of each row
 
 Logits = npt.NDArray[np.float32]
 
@@ -29,7 +29,7 @@ class Draw:
         moved = (sampling.repeat_penalty != 1.0, sampling.presence_penalty, sampling.frequency_penalty)
         self._penalized = any(moved)
         self._size = 0
-        self._weights = np.zeros((0, _BLOCK), np.float32)
+        self._weights = np.zeros((0, _COLUMNS), np.float32)
 
     def pick(self, logits: Logits) -> int:
         """Return a next token; one with a logit of minus infinity never is.
@@ -64,7 +64,7 @@ class Draw:
         sampling = self._sampling
         if self._size != logits.size:  # kept from token to token: new pages take as long as the arithmetic
             self._size = logits.size
-            self._weights = np.zeros((-(-logits.size // _BLOCK), _BLOCK), np.float32)
+            self._weights = np.zeros((-(-logits.size // _COLUMNS), _COLUMNS), np.float32)
         weights = self._weights.reshape(-1)[: logits.size]
         np.subtract(logits, logits.max(), out=weights)
         least = 0.0
@@ -78,16 +78,16 @@ class Draw:
         return self._place(self._random.random())
 
     def _place(self, point: float) -> int:
-        """Return the token at a point of the weights' sum, from 0 to 1."""
-        sums = np.cumsum(self._weights.sum(axis=1), dtype=np.float64)
+        """Return the token at a point of the weights' sum, from 0 to 1, column by column."""
+        sums = np.cumsum(self._weights.sum(axis=0), dtype=np.float64)
         wanted = point * sums[-1]
-        block = min(int(np.searchsorted(sums, wanted, side="right")), len(sums) - 1)
-        weights = self._weights[block]
+        column = min(int(np.searchsorted(sums, wanted, side="right")), _COLUMNS - 1)
+        weights = self._weights[:, column]
         inner = np.cumsum(weights, dtype=np.float64)
-        place = min(int(np.searchsorted(inner, wanted - sums[block] + inner[-1], side="right")), _BLOCK - 1)
-        if weights[place] <= 0:  # rounding led past the end
-            place = int(weights.argmax())
-        return block * _BLOCK + place
+        row = min(int(np.searchsorted(inner, wanted - sums[column] + inner[-1], side="right")), len(weights) - 1)
+        if weights[row] <= 0:  # rounding led past the end
+            return int(self._weights.argmax())
+        return row * _COLUMNS + column
 
 
 def _top(chances: Logits, top_p: float) -> float:
