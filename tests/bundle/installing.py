@@ -1,26 +1,26 @@
 """What the tests of installed bundles share: the operations with short rules, and what they look at afterwards."""
 
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 from publicai_edge.bundle.install import operation
-from publicai_edge.bundle.install.acceptance import Acceptance, whole
-from publicai_edge.bundle.install.layout import Layout, version_of
+from publicai_edge.bundle.install.acceptance import Acceptance, Return
+from publicai_edge.bundle.install.layout import Identity, Layout, version_of
 from publicai_edge.bundle.install.operation import Done, Rules
 from publicai_edge.bundle.install.staging import FolderSource
 from publicai_edge.progress import Silent
 
 NAME = "town-library"
 UNSIGNED = Acceptance(Silent(), (), unsigned=True)
+BACK_UNSIGNED = Return(Silent(), (), unsigned=True)
 
 
 def install(bundle: Path, folder: Path, rules: Rules | None = None) -> Done:
     return operation.install(FolderSource(bundle), folder, rules or Rules(UNSIGNED), Silent())
 
 
-def rollback(folder: Path, version: str | None = None) -> Done:
-    rules = Rules(partial(whole, progress=Silent()))
-    return operation.rollback(NAME, folder, rules, Silent(), version=version)
+def rollback(folder: Path, version: str | None = None, check: Callable[[Path], Identity] = BACK_UNSIGNED) -> Done:
+    return operation.rollback(NAME, folder, Rules(check), Silent(), version=version)
 
 
 def in_use(folder: Path) -> str | None:

@@ -3,16 +3,29 @@
 import json
 import os
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from publicai_edge.bundle.install import history, operation
+from publicai_edge.bundle.install.acceptance import Acceptance, Return
 from publicai_edge.bundle.install.inventory import installed
+from publicai_edge.bundle.install.layout import Layout
 from publicai_edge.bundle.install.operation import Rules
-from publicai_edge.errors import BundleError, NotFoundError
-from publicai_edge.progress import Silent
-from tests.bundle.installing import NAME, UNSIGNED, in_use, install, rollback, snapshot
+from publicai_edge.bundle.install.switch import switch
+from publicai_edge.bundle.signing.trust import TrustedKey
+from publicai_edge.errors import BundleError, NotFoundError, SignatureError
+from publicai_edge.progress import Recorder, Silent
+from tests.bundle.installing import BACK_UNSIGNED, NAME, UNSIGNED, in_use, install, rollback, snapshot
+from tests.bundle.signing.signers import Person, person
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> tuple[Person, Person]:
+    folder = tmp_path_factory.mktemp("people")
+    return person(folder, "ada"), person(folder, "ben")
+
 
 # Release numbers ------------------------------------------------------------------------------------------------------
 
@@ -78,6 +91,79 @@ def test_rollback_to_a_damaged_version_is_refused(bundle: Callable[..., Path], f
     with pytest.raises(BundleError, match=r"model\.gguf"):
         rollback(folder)
     assert in_use(folder) == "1.2.0"
+
+
+def two_signed(bundle: Callable[..., Path], folder: Path, people: tuple[Person, Person]) -> list[TrustedKey]:
+    """Install a version that Ada signed and then one that Ben signed; return both their keys."""
+    keys = [someone.trusted for someone in people]
+    for number, someone in enumerate(people, 1):
+        source = bundle(f"1.{number}.0", number)
+        someone.sign(source)
+        install(source, folder, Rules(Acceptance(Silent(), keys)))
+    return keys
+
+
+def test_going_back_asks_for_a_key_that_is_trusted_still(
+    bundle: Callable[..., Path], folder: Path, people: tuple[Person, Person]
+) -> None:
+    ada, ben = two_signed(bundle, folder, people)
+    before = snapshot(folder)
+    for left in ([ben], []):
+        with pytest.raises(SignatureError, match=f"1.1.0 is kept here .* signed by {ada.fingerprint}") as caught:
+            rollback(folder, check=Return(Silent(), left))
+        assert "trust add" in (caught.value.hint or "")
+        assert "--unsigned" in (caught.value.hint or "")
+        assert snapshot(folder) == before
+    done = rollback(folder, check=Return(Silent(), [ada]))
+    assert done.signers == (ada.fingerprint,)
+    assert history.last_switch(done.layout)["signers"] == [ada.fingerprint]
+    assert in_use(folder) == "1.1.0"
+
+
+def test_version_that_came_unsigned_is_gone_back_to_in_the_same_explicit_way(
+    bundle: Callable[..., Path], folder: Path, people: tuple[Person, Person]
+) -> None:
+    keys = [people[0].trusted]
+    for number in (1, 2):
+        install(bundle(f"1.{number}.0", number), folder)
+    with pytest.raises(SignatureError, match="is not signed"):
+        rollback(folder, check=Return(Silent(), keys))
+    assert rollback(folder, check=Return(Silent(), keys, unsigned=True)).changed
+
+
+@pytest.mark.parametrize("switched", [False, True])
+def test_rollback_that_was_cut_short_before_its_key_was_taken_back_leaves_one_of_both(
+    bundle: Callable[..., Path],
+    folder: Path,
+    people: tuple[Person, Person],
+    monkeypatch: pytest.MonkeyPatch,
+    switched: bool,
+) -> None:
+    keys = two_signed(bundle, folder, people)
+
+    def cut(layout: Layout, entry: str) -> None:
+        if switched:
+            switch(layout, entry)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(operation, "switch", cut)
+        rollback(folder, check=Return(Silent(), keys))
+    today = Return(Silent(), keys[1:])
+    if switched:
+        assert not rollback(folder, check=today).changed
+    else:
+        with pytest.raises(SignatureError):
+            rollback(folder, check=today)
+    assert in_use(folder) == ("1.1.0" if switched else "1.2.0")
+
+
+def test_version_past_its_last_day_is_gone_back_to_and_that_is_said(bundle: Callable[..., Path], folder: Path) -> None:
+    install(bundle("1.0.0", 1, valid_until=date(2001, 1, 1)), folder, Rules(BACK_UNSIGNED))
+    install(bundle("1.1.0", 2), folder)
+    said = Recorder()
+    assert rollback(folder, check=Return(said, (), unsigned=True)).changed
+    assert "until 2001-01-01" in said.warnings[0]
 
 
 # The log --------------------------------------------------------------------------------------------------------------

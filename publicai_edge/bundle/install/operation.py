@@ -152,7 +152,7 @@ def rollback(name: str, folder: Path, rules: Rules, progress: Progress, *, versi
 
     Raises:
         NotFoundError: it is not installed.
-        BundleError: there is no version before, or it is damaged.
+        BundleError: there is no version before, it is damaged, or it is not vouched for by whom ``rules`` ask for.
     """
     folder = folder.absolute()
     layout = named(folder, name)
@@ -168,7 +168,8 @@ def rollback(name: str, folder: Path, rules: Rules, progress: Progress, *, versi
         if rules.test:
             rules.test(layout.versions / entry)
         told = {"version": identity.version, "release": identity.release, "tag": identity.tag}
-        history.record(layout, "switch", entry=entry, before=before, rollback=True, **told, **rules.note)
+        facts = {**rules.note, "signers": list(identity.signers)}
+        history.record(layout, "switch", entry=entry, before=before, rollback=True, **told, **facts)
         switch(layout, entry)
         history.record(layout, "rolled back", entry=entry)
         ground.prune(layout, progress)
