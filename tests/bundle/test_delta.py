@@ -19,8 +19,8 @@ from publicai_edge.bundle.install import operation
 from publicai_edge.bundle.install.acceptance import Acceptance
 from publicai_edge.bundle.install.operation import Rules
 from publicai_edge.bundle.install.staging import FolderSource
-from publicai_edge.errors import BundleError, PublicAIError, SignatureError
-from publicai_edge.progress import Silent, Task
+from publicai_edge.errors import BundleError, HostError, PublicAIError, SignatureError
+from publicai_edge.progress import Progress, Silent, Task
 from tests.bundle.synthetic import noise, write_bundle
 
 UNSIGNED = Acceptance(Silent(), (), unsigned=True)
@@ -60,6 +60,27 @@ def test_update_carries_what_changed_and_gives_the_new_bundle_to_the_byte(
     assert files(made) == files(new)
     assert (made / "start").stat().st_mode & 0o777 == 0o755
     assert {path.name for path in mine.parent.iterdir()} == {mine.name, made.name}
+
+
+def test_two_runs_that_write_beside_do_not_mix(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    old, new = pair
+    write(old, new, tmp_path / "update.zip", Silent())
+    (tmp_path / "kiosk").mkdir()
+    mine = old.rename(tmp_path / "kiosk" / old.name)
+
+    class Second(UpdateSource):
+        """While it fills its folder, another run begins."""
+
+        def fill(self, target: Path, progress: Progress) -> None:
+            super().fill(target, progress)
+            before = files(mine.parent)
+            with pytest.raises(HostError, match="at work"):
+                write_beside(UpdateSource.open(tmp_path / "update.zip", mine), mine.parent, UNSIGNED, Silent())
+            assert files(mine.parent) == before
+
+    source = UpdateSource.open(tmp_path / "update.zip", mine)
+    made = write_beside(Second(source.path, source.update, source.old), mine.parent, UNSIGNED, Silent())
+    assert files(made) == files(new)
 
 
 def test_same_two_bundles_give_the_same_update(pair: tuple[Path, Path], tmp_path: Path) -> None:
