@@ -157,11 +157,11 @@ def uninstall(
     Example:  publicai-edge uninstall demo-library
     """
     from publicai_edge.bundle.install import operation, service
-    from publicai_edge.bundle.install.layout import Layout
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)
-    unit = service.remove(Layout(folder_of(to), name), service.default_scope(), console)
-    layout = operation.uninstall(name, folder_of(to), console)
+    layout = operation.removable(name, folder_of(to))
+    unit = service.remove(layout, service.default_scope(), console)
+    operation.uninstall(name, folder_of(to), console)
     value = {"name": layout.name, "removed": str(layout.home), "unit": str(unit) if unit else None}
     console.data(value, f"{layout.home} is removed.")
 

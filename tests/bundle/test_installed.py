@@ -11,7 +11,7 @@ import pytest
 from publicai_edge.bundle.install import history, operation
 from publicai_edge.bundle.install.acceptance import Acceptance, Return
 from publicai_edge.bundle.install.inventory import installed
-from publicai_edge.bundle.install.layout import Layout
+from publicai_edge.bundle.install.layout import TRASH, Layout
 from publicai_edge.bundle.install.operation import Rules
 from publicai_edge.bundle.install.switch import switch
 from publicai_edge.bundle.signing.trust import TrustedKey
@@ -199,6 +199,42 @@ def test_uninstall_leaves_nothing_behind(bundle: Callable[..., Path], folder: Pa
     operation.uninstall(NAME, folder, Silent())
     assert [item["name"] for item in installed(folder)] == ["school"]
     operation.uninstall("school", folder, Silent())
+    assert snapshot(tmp_path) == before
+
+
+def cut_short(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove a bundle, and be interrupted when it is no longer in use and its files are still there."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(operation.staging, "clear", interrupt)
+        operation.uninstall(name, folder, Silent())
+
+
+def test_mistyped_name_removes_nothing_also_where_other_things_wait_to_be_removed(
+    bundle: Callable[..., Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(bundle("1.0.0", 1), folder)
+    install(bundle("1.0.0", 1, name="school"), folder)
+    cut_short("school", folder, monkeypatch)
+    (folder / TRASH / "7-1-1.0.0").mkdir()  # a version
+    before = snapshot(folder)
+    for name in ("shcool", "town", "0", "0-school", "1-1.0.0", ""):
+        with pytest.raises(NotFoundError, match="there: town-library"):
+            operation.uninstall(name, folder, Silent())
+    assert snapshot(folder) == before
+
+
+def test_removal_that_was_cut_short_is_gone_on_with(
+    bundle: Callable[..., Path], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = bundle("1.0.0", 1)
+    before = snapshot(tmp_path)
+    install(source, folder)
+    cut_short(NAME, folder, monkeypatch)
+    assert operation.uninstall(NAME, folder, Silent()).name == NAME
     assert snapshot(tmp_path) == before
 
 

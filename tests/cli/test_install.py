@@ -136,3 +136,14 @@ def test_key_that_is_trusted_no_longer_ends_the_way_back_as_well(run: Run, here:
     assert "Nobody's signature was checked" in run("rollback", "town-library", *to, "--unsigned").stderr
     log = (tmp_path / "opt/town-library/log").read_text().splitlines()
     assert json.loads(log[-2])["unsigned"] is True
+
+
+def test_mistyped_name_is_told_and_removes_nothing(run: Run, tmp_path: Path) -> None:
+    from tests.bundle.synthetic import write_bundle
+
+    folder = tmp_path / "opt"
+    to = ["--to", str(folder)]
+    assert run("install", write_bundle(tmp_path / "b"), *to, "--unsigned", "--no-self-test").returncode == 0
+    (folder / ".publicai-edge-trash" / "0").mkdir(parents=True)
+    is_told(run("uninstall", "town-libary", *to), 3, "No bundle called 'town-libary' is installed", "town-library")
+    assert (folder / ".publicai-edge-trash" / "0").is_dir()
