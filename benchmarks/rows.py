@@ -1,6 +1,7 @@
 """What every benchmark prints: one row a figure, as a table and as JSON, with the machine it was measured on."""
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -22,11 +23,12 @@ class Row:
     ``ratio`` is ours over the peer's: of the medians, or of each pair of runs and then their middle, with the interval
     that holds it with 95 % confidence, where runs were paired. ``bound`` is on the ratio when there is a peer, else on
     the figure itself. A row that was not ``run``, since one side of it is not there, does not hold and does not fail.
+    ``ours`` is None where there is no figure at all.
     """
 
     figure: str
     unit: str
-    ours: float
+    ours: float | None
     runs: tuple[float, ...]
     bound: str
     holds: bool
@@ -117,7 +119,7 @@ def beside(
 
 def missing(figure: str, what: str, unit: str = "", runs: Sequence[float] = ()) -> Row:
     """Return the row that says that a side could not be run, with our own figure if there is one."""
-    middle = statistics.median(runs) if runs else float("nan")
+    middle = statistics.median(runs) if runs else None
     return Row(figure, unit, middle, tuple(runs), f"missing: {what}", holds=False, run=False)
 
 
@@ -148,23 +150,33 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def _finite(value: Any) -> Any:
+    """Return plain data as JSON can hold it: what is not finite, such as the end of an open interval, is null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def report(rows: Sequence[Row], target: Path | None) -> int:
     """Print the table, write the JSON; return 1 when a bound that was measured does not hold, else 0."""
     width = max(len(row.figure) for row in rows)
     print(f"{'figure':<{width}}  {'median':>10}  {'min .. max':>19}  {'peer':>10}  {'ratio':>6}  bound")
     for row in rows:
         spread = f"{_short(min(row.runs))} .. {_short(max(row.runs))}" if row.runs else ""
+        ours = _short(row.ours) if row.ours is not None else ""
         peer = _short(row.peer) if row.peer is not None else ""
         ratio = f"{row.ratio:.3f}" if row.ratio is not None else ""
         sure = f"  [{row.interval[0]:.3f}, {row.interval[1]:.3f}]" if row.interval else ""
         verdict = "" if row.holds or not row.run else "   DOES NOT HOLD"
         name = f"  ({row.peer_name})" if row.peer_name else ""
         print(
-            f"{row.figure:<{width}}  {_short(row.ours):>7} {row.unit:<2}  {spread:>19}  {peer:>10}  {ratio:>6}  "
+            f"{row.figure:<{width}}  {ours:>7} {row.unit:<2}  {spread:>19}  {peer:>10}  {ratio:>6}  "
             f"{row.bound}{name}{sure}{verdict}"
         )
     if target:
         value = {"environment": environment(), "rows": [asdict(row) for row in rows]}
-        target.write_text(json.dumps(value, indent=1) + "\n")
+        target.write_text(json.dumps(_finite(value), indent=1, allow_nan=False) + "\n")
     sys.stdout.flush()
     return 0 if all(row.holds or not row.run for row in rows) else 1

@@ -11,6 +11,7 @@ from publicai_edge.engine.client import WorkerEngine
 from publicai_edge.engine.config import EngineConfig
 from publicai_edge.errors import ModelError
 from publicai_edge.gguf import split
+from publicai_edge.gguf import write as gguf_bytes
 from tests.engine.engines import SHA, Answer, answer, request_of, use_model
 
 MOST = 40_000_000
@@ -96,3 +97,36 @@ def test_splitting_takes_memory_for_one_piece_only(model: Path, tmp_path: Path) 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     split.write(model, tmp_path / "model.gguf", MOST, lambda _: None)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40_000
+
+
+def tiny(folder: Path, number: int, *tensors: str, count: int | None = 2, total: int = 2) -> Path:
+    """Write one of two files of a model with two tensors, or a file that says something else of itself."""
+    said = {split.NUMBER: number, split.TENSORS: total} | ({split.COUNT: count} if count is not None else {})
+    entries = [gguf_bytes.entry("general.architecture", "llama"), *(gguf_bytes.entry(*item) for item in said.items())]
+    place = folder / split.part_name("model", number, 2)
+    place.write_bytes(gguf_bytes.file(entries, [(name, (32,), "F32", bytes(128)) for name in tensors]))
+    return place
+
+
+@pytest.mark.parametrize(
+    ("of_another", "why"),
+    [
+        ({"count": 3}, r"00002-of-00002\.gguf is of a model of 3 files, and model-00001-of-00002\.gguf of one of 2"),
+        ({"count": None}, r"00002-of-00002\.gguf is of a model of None files"),
+        ({"total": 3}, r"00002-of-00002\.gguf is of a model of 3 tensors, and model-00001-of-00002\.gguf of one of 2"),
+    ],
+)
+def test_parts_of_two_models_are_refused_by_name(tmp_path: Path, of_another: dict[str, int | None], why: str) -> None:
+    first = tiny(tmp_path, 0, "a")
+    tiny(tmp_path, 1, "b")
+    assert [tensor.name for tensor in gguf.read(first).tensors] == ["a", "b"]
+    tiny(tmp_path, 1, "b", **of_another)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match=why):
+        gguf.read(first)
+
+
+def test_two_parts_with_the_same_tensor_are_refused_by_name(tmp_path: Path) -> None:
+    first = tiny(tmp_path, 0, "a")
+    tiny(tmp_path, 1, "a")
+    with pytest.raises(ModelError, match=r"00001-of-00002\.gguf and model-00002-of-00002\.gguf both hold the tensor a"):
+        gguf.read(first)

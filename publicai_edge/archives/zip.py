@@ -7,12 +7,14 @@ take as much memory as the archive asks for).
 Source: APPNOTE.TXT 6.3.10, PKWARE.
 """
 
+import io
 import stat
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import IO
+from contextlib import contextmanager
+from typing import IO, Any
 
 from publicai_edge.archives.reading import Content, Kind, Limits, Member
 
@@ -34,10 +36,8 @@ class ZipArchive:
         directory = _directory_bytes(stream, size)
         if directory > limits.members * _ENTRY_BYTES:
             raise ValueError(f"its directory has {directory:,} bytes")
-        try:
+        with _damage():
             self._zip = zipfile.ZipFile(stream)
-        except _BROKEN as error:
-            raise ValueError(f"{error}") from error
         entries = self._zip.infolist()
         limits.check(len(entries), sum(entry.file_size for entry in entries), size)
         self._entries = {entry.filename: entry for entry in entries}
@@ -48,24 +48,29 @@ class ZipArchive:
                 raise ValueError(f"a member's name holds a NUL: {entry.orig_filename[:120]!r}")
         self._next = _places(entries, size - directory)
         self.members = tuple(map(_member, entries))
+        self._files = {member.name: member for member in self.members if member.kind != "folder"}
 
     def read(self, wanted: set[str]) -> Iterator[tuple[Member, Content]]:
         """Yield the wanted files in the order of their names."""
-        for member in sorted(self.members, key=lambda member: member.name):
-            if member.name not in wanted or member.kind == "folder":
-                continue
-            entry = self._entries[member.name]
-            if member.kind != "file":
-                raise ValueError(f"{member.name[:120]!r} is a link or a device")
-            if entry.compress_type not in _METHODS or entry.flag_bits & _ENCRYPTED:
-                raise ValueError(f"{member.name[:120]!r} is encrypted, or packed in an unusual way")
-            self._check_place(entry)
-            try:
-                content = self._zip.open(entry)
-            except _BROKEN as error:
-                raise ValueError(f"{error}") from error
-            with content:
-                yield member, _Content(content)
+        for name in sorted(wanted & self._files.keys()):
+            with self.open(name) as content:
+                yield self._files[name], content
+
+    def open(self, name: str) -> "Opened":
+        """Return a file as a stream that can be sought, without looking at any other member.
+
+        Raises:
+            ValueError: it is a link or a device, encrypted, packed in an unusual way, or damaged.
+            KeyError: there is none of that name.
+        """
+        member, entry = self._files[name], self._entries[name]
+        if member.kind != "file":
+            raise ValueError(f"{member.name[:120]!r} is a link or a device")
+        if entry.compress_type not in _METHODS or entry.flag_bits & _ENCRYPTED:
+            raise ValueError(f"{member.name[:120]!r} is encrypted, or packed in an unusual way")
+        self._check_place(entry)
+        with _damage():
+            return Opened(self._zip.open(entry))
 
     def _check_place(self, entry: zipfile.ZipInfo) -> None:
         """See that a member ends before the next begins; its own header says how long it is itself."""
@@ -78,7 +83,7 @@ class ZipArchive:
 def _places(entries: list[zipfile.ZipInfo], end: int) -> dict[int, int]:
     """Return where each member's successor begins, by where it begins itself.
 
-    Members have to lie one after another. What only their own headers tell is left to :meth:`ZipArchive.read`: here it
+    Members have to lie one after another. What only their own headers tell is left to :meth:`ZipArchive.open`: here it
     would take a request for each, where the archive lies on a server.
     """
     ordered = sorted(entries, key=lambda entry: entry.header_offset)
@@ -91,17 +96,53 @@ def _places(entries: list[zipfile.ZipInfo], end: int) -> dict[int, int]:
     return following
 
 
-class _Content:
-    """One member's bytes; every kind of damage is a ValueError."""
+class Opened(io.RawIOBase):
+    """One member's bytes, never more than its header states; every kind of damage is a ValueError."""
 
     def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__()
         self._stream = stream
 
-    def read(self, size: int, /) -> bytes:
-        try:
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say yes; going back may read all before it again."""
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to ``size`` bytes, or all that is left."""
+        with _damage():
             return self._stream.read(size)
-        except _BROKEN as error:
-            raise ValueError(f"{error}") from error
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into ``buffer``, as buffered streams ask for it."""
+        data = self.read(len(memoryview(buffer)))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move to a position."""
+        with _damage():
+            return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the position, in bytes."""
+        return self._stream.tell()
+
+    def close(self) -> None:
+        """Close the member; the archive stays open."""
+        self._stream.close()
+        super().close()
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    try:
+        yield
+    except _BROKEN as error:
+        raise ValueError(f"{error}") from error
 
 
 def _member(entry: zipfile.ZipInfo) -> Member:

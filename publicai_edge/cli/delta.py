@@ -83,11 +83,17 @@ def apply(
     from publicai_edge.bundle.delta import rebuild
     from publicai_edge.bundle.delta.container import open_update
     from publicai_edge.bundle.install import operation
+    from publicai_edge.bundle.install.acceptance import Acceptance
     from publicai_edge.bundle.install.layout import named
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)
     rules = install.rules_of(
-        console, unsigned=unsigned, no_self_test=no_self_test, downgrade=allow_downgrade, update=update.name
+        console,
+        Acceptance,
+        unsigned=unsigned,
+        no_self_test=no_self_test,
+        downgrade=allow_downgrade,
+        update=update.name,
     )
     if bundle is not None:
         _beside(rebuild.UpdateSource.open(update, bundle), bundle, rules, console)

@@ -8,6 +8,7 @@ import typer
 from publicai_edge.cli import options
 
 if TYPE_CHECKING:
+    from publicai_edge.bundle.install.acceptance import Acceptance, Return
     from publicai_edge.bundle.install.operation import Done, Rules
     from publicai_edge.cli.console import Console
 
@@ -42,18 +43,25 @@ def folder_of(to: Path | None) -> Path:
     return (to or default_folder()).absolute()
 
 
-def rules_of(console: "Console", *, unsigned: bool, no_self_test: bool, downgrade: str | None, **note: Any) -> "Rules":
-    """Return what a bundle must pass here: signed by a trusted key, whole, good still, and answering."""
+def rules_of(
+    console: "Console",
+    check: "type[Acceptance] | type[Return]",
+    *,
+    unsigned: bool,
+    no_self_test: bool,
+    downgrade: str | None = None,
+    **note: Any,
+) -> "Rules":
+    """Return what a bundle must pass here: signed by a trusted key, whole, and answering; ``check`` judges."""
     from functools import partial
 
     from publicai_edge.bundle.install import selftest
-    from publicai_edge.bundle.install.acceptance import Acceptance
     from publicai_edge.bundle.install.operation import Rules
     from publicai_edge.bundle.signing.trust import TrustStore
 
     said = {**note, **({"unsigned": True} if unsigned else {}), **({"self_test": False} if no_self_test else {})}
     return Rules(
-        check=Acceptance(console, TrustStore().keys(), unsigned),
+        check=check(console, TrustStore().keys(), unsigned),
         test=None if no_self_test else partial(selftest.run, progress=console),
         downgrade=downgrade,
         note=said,
@@ -78,10 +86,11 @@ def install(
     Example:  publicai-edge install /media/usb/demo-library-1.0.0
     """
     from publicai_edge.bundle.install import operation
+    from publicai_edge.bundle.install.acceptance import Acceptance
     from publicai_edge.bundle.install.staging import FolderSource
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)
-    rules = rules_of(console, unsigned=unsigned, no_self_test=no_self_test, downgrade=allow_downgrade)
+    rules = rules_of(console, Acceptance, unsigned=unsigned, no_self_test=no_self_test, downgrade=allow_downgrade)
     tell(console, operation.install(FolderSource(bundle), folder_of(to), rules, console), unsigned=unsigned)
 
 
@@ -112,6 +121,7 @@ def rollback(
         str | None,
         typer.Option("--version", help="Go to this kept version, also forward again.", show_default=False),
     ] = None,
+    unsigned: Unsigned = False,
     no_self_test: NoSelfTest = False,
     quiet: options.Quiet = False,
     json_: options.Json = False,
@@ -119,19 +129,18 @@ def rollback(
 ) -> None:
     """Go back to the version that was in use before. Run again, it changes nothing.
 
+    As for `install`, a key that is trusted today must have signed it.
+
     The highest release that was ever installed stays known: a rollback is no way for an old bundle to come in.
 
     Example:  publicai-edge rollback demo-library
     """
-    from functools import partial
-
-    from publicai_edge.bundle.install import operation, selftest
-    from publicai_edge.bundle.install.acceptance import whole
+    from publicai_edge.bundle.install import operation
+    from publicai_edge.bundle.install.acceptance import Return
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)
-    test = None if no_self_test else partial(selftest.run, progress=console)
-    rules = operation.Rules(check=partial(whole, progress=console), test=test)
-    tell(console, operation.rollback(name, folder_of(to), rules, console, version=version), unsigned=False)
+    rules = rules_of(console, Return, unsigned=unsigned, no_self_test=no_self_test)
+    tell(console, operation.rollback(name, folder_of(to), rules, console, version=version), unsigned=unsigned)
 
 
 def uninstall(
@@ -148,11 +157,11 @@ def uninstall(
     Example:  publicai-edge uninstall demo-library
     """
     from publicai_edge.bundle.install import operation, service
-    from publicai_edge.bundle.install.layout import Layout
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)
-    unit = service.remove(Layout(folder_of(to), name), service.default_scope(), console)
-    layout = operation.uninstall(name, folder_of(to), console)
+    layout = operation.removable(name, folder_of(to))
+    unit = service.remove(layout, service.default_scope(), console)
+    operation.uninstall(name, folder_of(to), console)
     value = {"name": layout.name, "removed": str(layout.home), "unit": str(unit) if unit else None}
     console.data(value, f"{layout.home} is removed.")
 

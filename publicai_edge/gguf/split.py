@@ -38,7 +38,8 @@ def read(path: Path) -> Header:
     """Read the header of the model at ``path``; of a model in several files, named by the first, all headers as one.
 
     Raises:
-        ModelError: a file is not GGUF, is truncated, claims what cannot be, is missing, or is another part.
+        ModelError: a file is not GGUF, is truncated, claims what cannot be, is missing, or is a part of something
+            else.
     """
     first = headers.read(path)
     count = first.metadata.get(COUNT, 1)
@@ -52,11 +53,15 @@ def read(path: Path) -> Header:
             hint=f"Name the first one, like {part_name('model', 0, 3)}, and keep the names they were published with.",
             path=str(path),
         )
-    found = [first] + [_part(path.with_name(part_name(match[1], number, count)), number) for number in range(1, count)]
-    return _joined(found)
+    parts = [path.with_name(part_name(match[1], number, count)) for number in range(1, count)]
+    return _joined([first, *(_part(part, number, first) for number, part in enumerate(parts, 1))])
 
 
-def _part(path: Path, number: int) -> Header:
+def _part(path: Path, number: int, first: Header) -> Header:
+    """Read a later part, and see that it says of itself and of the whole what its name and the first part say.
+
+    Two types of one model, cut at the same tensors, say the same of themselves: those only digests tell apart.
+    """
     part = headers.read(path)
     if part.metadata.get(NUMBER) != number:
         raise ModelError(
@@ -64,6 +69,14 @@ def _part(path: Path, number: int) -> Header:
             hint="Fetch the model's files again, and keep the names they were published with.",
             path=str(path),
         )
+    for key, what in ((COUNT, "files"), (TENSORS, "tensors")):
+        said, expected = part.metadata.get(key), first.metadata.get(key)
+        if said != expected:
+            raise ModelError(
+                f"{path} is of a model of {said} {what}, and {first.path.name} of one of {expected}.",
+                hint="They are of different models. Fetch all of the model's files again.",
+                path=str(path),
+            )
     return part
 
 
@@ -76,6 +89,15 @@ def _joined(found: Sequence[Header]) -> Header:
             hint="Fetch all of the model's files again: they are of different ones.",
             path=str(first.path),
         )
+    holder: dict[str, Path] = {}
+    for part in found:
+        for tensor in part.tensors:
+            if (other := holder.setdefault(tensor.name, part.path)) != part.path:
+                raise ModelError(
+                    f"{other} and {part.path.name} both hold the tensor {tensor.name}.",
+                    hint="They are of different models. Fetch all of the model's files again.",
+                    path=str(part.path),
+                )
     size = sum(part.size for part in found)
     return replace(first, tensors=tensors, size=size, files=tuple(part.path for part in found))
 

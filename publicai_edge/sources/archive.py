@@ -5,13 +5,15 @@ digest. Only regular files are taken; the bounds are those of :mod:`publicai_edg
 """
 
 import hashlib
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, BinaryIO, Protocol, cast
 
 from publicai_edge import archives, atomic, digest
 from publicai_edge.archives.reading import Content
+from publicai_edge.archives.zip import ZipArchive
 from publicai_edge.errors import SourceError
 from publicai_edge.progress import Task
 from publicai_edge.sources import listing
@@ -66,10 +68,10 @@ def _copy(content: Content, target: Path, size: int, name: str, task: Task) -> s
 
 
 @contextmanager
-def open_wheel(wheel: Path | IO[bytes], where: str, size: int | None = None) -> Iterator[Archive]:
+def open_wheel(wheel: Path | IO[bytes], where: str, size: int | None = None) -> Iterator["Wheel"]:
     """Open a wheel (a zip file): a path, or a stream of ``size`` bytes."""
     with _damage(where), archives.opened_zip(wheel, size) as opened:
-        yield _Package(opened, lambda name: name)
+        yield Wheel(opened)
 
 
 @contextmanager
@@ -108,3 +110,15 @@ class _Package:
         names = {self._inner[name]: name for name in wanted}
         for member, content in self._archive.read(set(names)):
             yield names[member.name], content
+
+
+class Wheel(_Package):
+    """An opened wheel, of whose members single parts can be read."""
+
+    def __init__(self, opened: ZipArchive) -> None:
+        super().__init__(opened, lambda name: name)
+        self._zip = opened
+
+    def open(self, name: str) -> BinaryIO:
+        """Return a member as a stream that can be sought; raises ValueError, here or later, where it is damaged."""
+        return cast("BinaryIO", io.BufferedReader(self._zip.open(name)))

@@ -5,8 +5,6 @@ members of a wheel, whose list lies at the end of the archive. A tarball has no 
 """
 
 import io
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,7 +13,6 @@ from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from publicai_edge.errors import SourceError
 from publicai_edge.recipe.lock import Pin
 from publicai_edge.sources import http, hub, listing, local, package, pypi, web
 from publicai_edge.sources.archive import open_wheel
@@ -72,7 +69,8 @@ def remote(source: hub.HubSource | pypi.PypiSource | web.WebSource, job: Job, en
     """Yield a source on a server; its files can be read until the context ends.
 
     Raises:
-        SourceError: it does not exist, may not be read, or not in part; see :class:`RemoteFile`.
+        SourceError: it does not exist, may not be read, or not in part; see :class:`RemoteFile`. A wheel that is
+            damaged or hostile is told as the context ends.
     """
     with ExitStack() as stack:
         reader = _Reader(stack, job)
@@ -129,19 +127,10 @@ def _wheel(found: package.Package, path: str, job: Job, reader: _Reader, stack: 
     for key, name in kept.items():
 
         def opened(name: str = name) -> BinaryIO:
-            return stack.enter_context(_member(stream, name, found.label))
+            return stack.enter_context(archive.open(name))
 
         files[key] = Entry(archive.sizes[name], opened)
     return Peek(files, size, reader.remotes)
-
-
-@contextmanager
-def _member(stream: BinaryIO, name: str, label: str) -> Iterator[BinaryIO]:
-    try:
-        with zipfile.ZipFile(stream) as opened, opened.open(name) as member:
-            yield cast("BinaryIO", member)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise SourceError(f"{label} is damaged: {error}.", hint="Choose another version.") from error
 
 
 def _here(path: Path) -> Entry:

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 
 from publicai_edge.bundle.delta import chunks, compare, document
 from publicai_edge.bundle.delta.beside import write_beside
+from publicai_edge.bundle.delta.container import open_update
 from publicai_edge.bundle.delta.rebuild import UpdateSource
 from publicai_edge.bundle.delta.write import write
 from publicai_edge.bundle.install import operation
 from publicai_edge.bundle.install.acceptance import Acceptance
 from publicai_edge.bundle.install.operation import Rules
 from publicai_edge.bundle.install.staging import FolderSource
-from publicai_edge.errors import BundleError, PublicAIError, SignatureError
-from publicai_edge.progress import Silent, Task
+from publicai_edge.errors import BundleError, HostError, PublicAIError, SignatureError
+from publicai_edge.progress import Progress, Silent, Task
 from tests.bundle.synthetic import noise, write_bundle
 
 UNSIGNED = Acceptance(Silent(), (), unsigned=True)
@@ -59,6 +60,27 @@ def test_update_carries_what_changed_and_gives_the_new_bundle_to_the_byte(
     assert files(made) == files(new)
     assert (made / "start").stat().st_mode & 0o777 == 0o755
     assert {path.name for path in mine.parent.iterdir()} == {mine.name, made.name}
+
+
+def test_two_runs_that_write_beside_do_not_mix(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    old, new = pair
+    write(old, new, tmp_path / "update.zip", Silent())
+    (tmp_path / "kiosk").mkdir()
+    mine = old.rename(tmp_path / "kiosk" / old.name)
+
+    class Second(UpdateSource):
+        """While it fills its folder, another run begins."""
+
+        def fill(self, target: Path, progress: Progress) -> None:
+            super().fill(target, progress)
+            before = files(mine.parent)
+            with pytest.raises(HostError, match="at work"):
+                write_beside(UpdateSource.open(tmp_path / "update.zip", mine), mine.parent, UNSIGNED, Silent())
+            assert files(mine.parent) == before
+
+    source = UpdateSource.open(tmp_path / "update.zip", mine)
+    made = write_beside(Second(source.path, source.update, source.old), mine.parent, UNSIGNED, Silent())
+    assert files(made) == files(new)
 
 
 def test_same_two_bundles_give_the_same_update(pair: tuple[Path, Path], tmp_path: Path) -> None:
@@ -154,6 +176,58 @@ def test_hostile_update_is_refused_and_writes_nothing(how: str, pair: tuple[Path
     with pytest.raises(PublicAIError):
         operation.install(UpdateSource.open(bad, old), tmp_path / "opt", Rules(UNSIGNED), Silent())
     assert set(tmp_path.rglob("*")) == before
+
+
+def carrying(place: Path, files: dict[str, bytes]) -> zipfile.ZipFile:
+    """Write an update that carries these files whole; it is left open for more."""
+    end = document.End("ab" * 32, "town-library", "1.0.0", 1)
+    entries = tuple(document.Entry(path, len(data), "cd" * 32) for path, data in files.items())
+    opened = zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED)
+    opened.writestr(document.FILE_NAME, document.Update(end, end, entries).to_bytes())
+    for path, data in files.items():
+        opened.writestr(f"new/{path}", data)
+    return opened
+
+
+AGAINST_THE_RULES: dict[str, tuple[str, dict[str, bytes]]] = {
+    "a device's name": ("Windows", {"data/aux.txt": b"x"}),
+    "two compositions": ("one file on some systems", {"data/caf\u00e9": b"x", "data/cafe\u0301": b"y"}),
+    "a file and a folder": ("as a file and as a folder", {"data/a": b"x", "data/a/b": b"y"}),
+    "a bomb": ("times its size", {"data/zeros": bytes(40 << 20)}),
+}
+
+
+@pytest.mark.parametrize("how", AGAINST_THE_RULES)
+def test_update_is_opened_by_the_rules_for_archives(how: str, tmp_path: Path) -> None:
+    why, files = AGAINST_THE_RULES[how]
+    carrying(tmp_path / "bad.zip", files).close()
+    with pytest.raises(BundleError, match=why), open_update(tmp_path / "bad.zip"):
+        pass
+    carrying(tmp_path / "good.zip", {"data/a.txt": b"good"}).close()
+    with open_update(tmp_path / "good.zip") as opened, opened.bytes_of(opened.update.entries[0]) as carried:
+        assert b"".join(carried.read(4)) == b"good"
+
+
+def test_members_of_an_update_that_lie_in_one_another_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    with carrying(tmp_path / "bad.zip", {"data/a": b"x", "data/b": b"y"}) as opened:
+        opened.filelist[-1].header_offset = opened.filelist[-2].header_offset
+    with pytest.raises(BundleError, match="lie in one another"), open_update(tmp_path / "bad.zip"):
+        pass
+
+
+def test_folder_or_a_size_that_the_list_does_not_have_is_refused(tmp_path: Path) -> None:
+    for name, data in {"new/data/": b"", "new/data/b": b"longer"}.items():
+        with carrying(tmp_path / "bad.zip", {"data/a": b"x"}) as opened:
+            opened.writestr(name, data)
+        with pytest.raises(BundleError, match=f"update.json lists: {name}"), open_update(tmp_path / "bad.zip"):
+            pass
+
+
+def test_update_that_no_kiosk_would_open_is_not_written(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    new = write_bundle(tmp_path / "b", version="1.2.0", release=3, extra={"data/aux.txt": b"x"})
+    with pytest.raises(BundleError, match=r"No update can carry .*Windows"):
+        write(pair[1], new, tmp_path / "update.zip", Silent())
+    assert not (tmp_path / "update.zip").exists()
 
 
 @given(data=st.data())

@@ -1,66 +1,24 @@
-"""Installing, updating, rolling back and removing: what is accepted, what is remembered, what is left behind."""
+"""Installing and updating: what is accepted, and how it gets in."""
 
 import fcntl
-import json
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from publicai_edge.bundle.install import history, operation
-from publicai_edge.bundle.install.acceptance import Acceptance, whole
-from publicai_edge.bundle.install.inventory import installed
-from publicai_edge.bundle.install.layout import STAGING, Identity, Layout, version_of
-from publicai_edge.bundle.install.operation import Done, Rules
+from publicai_edge.bundle.install.acceptance import Acceptance
+from publicai_edge.bundle.install.layout import STAGING, Identity, Layout
+from publicai_edge.bundle.install.operation import Rules
 from publicai_edge.bundle.install.staging import FolderSource
 from publicai_edge.bundle.media.copy import copy
 from publicai_edge.bundle.signing import pairs
 from publicai_edge.bundle.signing.sign import sign
 from publicai_edge.bundle.signing.trust import TrustedKey
-from publicai_edge.errors import BundleError, EngineError, ExpiredError, HostError, NotFoundError, SignatureError
+from publicai_edge.errors import BundleError, EngineError, ExpiredError, HostError, SignatureError
 from publicai_edge.progress import Silent
-from tests.bundle.synthetic import write_bundle
-
-NAME = "town-library"
-UNSIGNED = Acceptance(Silent(), (), unsigned=True)
-
-
-def install(bundle: Path, folder: Path, rules: Rules | None = None) -> Done:
-    return operation.install(FolderSource(bundle), folder, rules or Rules(UNSIGNED), Silent())
-
-
-def rollback(folder: Path, version: str | None = None) -> Done:
-    rules = Rules(partial(whole, progress=Silent()))
-    return operation.rollback(NAME, folder, rules, Silent(), version=version)
-
-
-def in_use(folder: Path) -> str | None:
-    layout = Layout(folder, NAME)
-    entry = layout.entry_of(layout.current)
-    return version_of(entry) if entry else None
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a bundle of a version and a release."""
-    return lambda version, release, **more: write_bundle(tmp_path / "bundles", version=version, release=release, **more)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "opt" / "kiosks"
-
-
-def snapshot(root: Path) -> dict[str, tuple[int, bytes | str]]:
-    found: dict[str, tuple[int, bytes | str]] = {}
-    for path in sorted(root.rglob("*")):
-        stat = path.lstat()
-        content = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else b""
-        found[path.relative_to(root).as_posix()] = (stat.st_mode, content)
-    return found
-
+from tests.bundle.installing import NAME, UNSIGNED, in_use, install, snapshot
 
 # What is accepted -----------------------------------------------------------------------------------------------------
 
@@ -157,50 +115,10 @@ def test_change_of_the_original_does_not_reach_what_is_installed(bundle: Callabl
         if path.is_file():
             with path.open("r+b") as stream:
                 stream.write(b"changed")
-    assert whole(done.layout.current, Silent()).version == "1.0.0"
+    assert UNSIGNED(done.layout.current).version == "1.0.0"
 
 
-# Release numbers ------------------------------------------------------------------------------------------------------
-
-
-def test_older_release_is_refused_also_after_a_rollback(bundle: Callable[..., Path], folder: Path) -> None:
-    one, two, three = (bundle(f"1.{number}.0", number + 1) for number in range(3))
-    for source in (one, two, three):
-        install(source, folder)
-    rollback(folder)
-    assert in_use(folder) == "1.1.0"
-    for old in (one,):
-        with pytest.raises(BundleError, match="release 3 was installed here"):
-            install(old, folder)
-    assert install(three, folder).changed
-
-
-def test_downgrade_needs_a_reason_and_the_log_keeps_it(bundle: Callable[..., Path], folder: Path) -> None:
-    old, new = bundle("1.0.0", 1), bundle("1.1.0", 2)
-    install(new, folder)
-    done = install(old, folder, Rules(UNSIGNED, downgrade="1.1.0 answers in the wrong language"))
-    assert in_use(folder) == "1.0.0"
-    switch = history.last_switch(done.layout)
-    assert switch["allow_downgrade"] == "1.1.0 answers in the wrong language"
-    third = bundle("1.0.5", 1)
-    with pytest.raises(BundleError, match="release 2 was installed here"):
-        install(third, folder)
-
-
-def test_other_bundle_with_the_same_release_number_is_refused(bundle: Callable[..., Path], folder: Path) -> None:
-    install(bundle("1.0.0", 1), folder)
-    with pytest.raises(BundleError, match="release number 1 of a different bundle"):
-        install(bundle("1.0.1", 1), folder)
-
-
-def test_damaged_memory_of_releases_refuses_instead_of_forgetting(bundle: Callable[..., Path], folder: Path) -> None:
-    done = install(bundle("1.0.0", 1), folder)
-    done.layout.highest.write_text("{}")
-    with pytest.raises(BundleError, match="damaged"):
-        install(bundle("1.1.0", 2), folder)
-
-
-# Again and back -------------------------------------------------------------------------------------------------------
+# How it gets in -------------------------------------------------------------------------------------------------------
 
 
 def test_install_of_what_is_in_use_changes_nothing_and_mends_what_is_damaged(
@@ -213,30 +131,7 @@ def test_install_of_what_is_in_use_changes_nothing_and_mends_what_is_damaged(
     assert snapshot(folder) == before
     (done.layout.current / "data" / "model" / "model.gguf").write_bytes(b"rotten")
     assert install(source, folder).changed
-    assert whole(done.layout.current, Silent()).version == "1.0.0"
-
-
-def test_rollback_twice_changes_nothing_and_naming_the_version_goes_forward(
-    bundle: Callable[..., Path], folder: Path
-) -> None:
-    for number in (1, 2):
-        install(bundle(f"1.{number}.0", number), folder)
-    assert rollback(folder).changed
-    assert not rollback(folder).changed
-    assert in_use(folder) == "1.1.0"
-    assert rollback(folder, "1.2.0").changed
-    assert in_use(folder) == "1.2.0"
-    with pytest.raises(BundleError, match=r"kept: 1\.2\.0, 1\.1\.0"):
-        rollback(folder, "9.0.0")
-
-
-def test_rollback_to_a_damaged_version_is_refused(bundle: Callable[..., Path], folder: Path) -> None:
-    for number in (1, 2):
-        done = install(bundle(f"1.{number}.0", number), folder)
-    (done.layout.previous / "data" / "model" / "model.gguf").write_bytes(b"rotten")
-    with pytest.raises(BundleError, match=r"model\.gguf"):
-        rollback(folder)
-    assert in_use(folder) == "1.2.0"
+    assert UNSIGNED(done.layout.current).version == "1.0.0"
 
 
 def test_interrupted_copy_is_gone_on_with(bundle: Callable[..., Path], folder: Path) -> None:
@@ -277,15 +172,6 @@ def test_lack_of_room_is_said_before_anything_is_copied(
     assert not folder.exists()
 
 
-def test_cut_line_of_the_log_spoils_that_line_only(bundle: Callable[..., Path], folder: Path) -> None:
-    done = install(bundle("1.0.0", 1), folder)
-    with done.layout.log.open("ab") as stream:
-        stream.write(b'{"time": "2026-')
-    install(bundle("1.1.0", 2), folder)
-    assert [line["action"] for line in history.read(done.layout)] == ["switch", "installed", "switch", "installed"]
-    assert all(json.dumps(line) for line in history.read(done.layout))
-
-
 def test_refused_version_gives_its_room_back_where_no_line_can_be_written(
     bundle: Callable[..., Path], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,15 +184,6 @@ def test_refused_version_gives_its_room_back_where_no_line_can_be_written(
     with pytest.raises(HostError, match="disk is full"):
         install(bundle("1.1.0", 2), folder)
     assert layout.entries() == ["1-1.0.0"]
-
-
-def test_line_of_the_log_is_whole_however_little_one_call_takes(
-    bundle: Callable[..., Path], folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    layout, write = install(bundle("1.0.0", 1), folder).layout, os.write
-    monkeypatch.setattr(os, "write", lambda handle, data: write(handle, bytes(data)[:7]))
-    history.record(layout, "switch", allow_downgrade="a reason")
-    assert history.last_switch(layout)["allow_downgrade"] == "a reason"
 
 
 def test_folder_that_was_taken_away_and_made_anew_is_not_worked_in_under_the_old_ones_lock(
@@ -347,69 +224,3 @@ def test_copy_is_closed_to_others_until_it_is_checked(bundle: Callable[..., Path
 
     done = install(bundle("1.0.0", 1), folder, Rules(check))
     assert (modes, done.layout.in_use().stat().st_mode & 0o777) == ([0o700], 0o755)
-
-
-# What is there, and what is left --------------------------------------------------------------------------------------
-
-
-def test_uninstall_leaves_nothing_behind(bundle: Callable[..., Path], folder: Path, tmp_path: Path) -> None:
-    one, two, other = bundle("1.0.0", 1), bundle("1.1.0", 2), bundle("1.0.0", 1, name="school")
-    before = snapshot(tmp_path)
-    for source in (one, two, other):
-        install(source, folder)
-    rollback(folder)
-    operation.uninstall(NAME, folder, Silent())
-    assert [item["name"] for item in installed(folder)] == ["school"]
-    operation.uninstall("school", folder, Silent())
-    assert snapshot(tmp_path) == before
-
-
-def test_uninstall_leaves_a_folder_that_was_there_before(
-    bundle: Callable[..., Path], folder: Path, tmp_path: Path
-) -> None:
-    source = bundle("1.0.0", 1)
-    folder.mkdir(parents=True)
-    before = snapshot(tmp_path)
-    install(source, folder)
-    operation.uninstall(NAME, folder, Silent())
-    assert snapshot(tmp_path) == before
-
-
-def test_other_programs_folders_are_left_alone(bundle: Callable[..., Path], folder: Path, tmp_path: Path) -> None:
-    for name in (
-        "pyenv/versions/3.11.1",
-        "pyenv/bin",
-        "only/versions/2-1.0.0",
-        "only/doc",
-        "bare/versions/tool",
-        ".trash",
-    ):
-        (folder / name).mkdir(parents=True)
-        (folder / name / "file").write_text(name)
-    before = snapshot(folder)
-    install(bundle("1.0.0", 1), folder)
-    install(bundle("1.1.0", 2), folder)
-    operation.uninstall(NAME, folder, Silent())
-    assert snapshot(folder) == before
-
-
-def test_name_that_is_not_installed_is_answered_with_those_that_are(bundle: Callable[..., Path], folder: Path) -> None:
-    install(bundle("1.0.0", 1), folder)
-    for name in ("school", "..", "../town-library"):
-        with pytest.raises(NotFoundError, match="there: town-library"):
-            operation.uninstall(name, folder, Silent())
-
-
-def test_list_shows_version_release_the_one_before_and_the_highest(bundle: Callable[..., Path], folder: Path) -> None:
-    for number in (1, 2):
-        install(bundle(f"1.{number}.0", number), folder)
-    rollback(folder)
-    (found,) = installed(folder)
-    shown = {key: found[key] for key in ("name", "version", "release", "previous", "highest_release")}
-    assert shown == {
-        "name": NAME,
-        "version": "1.1.0",
-        "release": 1,
-        "previous": "1.2.0",
-        "highest_release": 2,
-    }

@@ -14,6 +14,7 @@ from publicai_edge.bundle.install.layout import Layout
 from publicai_edge.bundle.install.operation import Rules
 from publicai_edge.bundle.install.staging import FolderSource
 from publicai_edge.bundle.install.unit import Program
+from publicai_edge.errors import HostError
 from publicai_edge.progress import Recorder, Silent
 from tests.bundle.synthetic import write_bundle
 
@@ -109,3 +110,47 @@ def test_program_of_an_environment_in_a_home_is_shown_with_its_package(monkeypat
     where = Layout(Path("/opt/publicai-edge"), "town-library")
     shown = unit.text(where, unit.program_of(where), "system").split("BindReadOnlyPaths=")[1].splitlines()[0]
     assert str(Path(unit.__file__).parents[2]) in shown.split()
+
+
+@pytest.fixture
+def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's units, where no systemd runs."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(service, "_systemd_runs", lambda: False)
+    folder = tmp_path / "config" / "systemd" / "user"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_unit_of_the_name_that_somebody_else_wrote_is_left_as_it_is(layout: Layout, units: Path) -> None:
+    place = units / unit.name_of(layout)
+    ours = unit.text(layout, unit.program_of(layout), "user")
+    for text in ("", "[Service]\nExecStart=/usr/bin/kiosk\n", ours.partition("\n")[2]):
+        place.write_text(text)
+        with pytest.raises(HostError, match="publicai-edge did not write it") as caught:
+            service.install(layout, "user", Silent())
+        assert place.name in (caught.value.hint or "")
+        assert service.remove(layout, "user", Silent()) is None
+        assert place.read_text() == text
+    place.unlink()
+    place.symlink_to("/dev/null")  # masked
+    with pytest.raises(HostError, match="did not write it"):
+        service.install(layout, "user", Silent())
+    assert place.readlink() == Path("/dev/null")
+
+
+def test_unit_of_the_bundle_of_that_name_in_another_folder_is_left_as_it_is(layout: Layout, units: Path) -> None:
+    other = Layout(Path("/srv/100% kiosks"), layout.name)
+    text = unit.text(other, unit.program_of(other), "user")
+    (units / unit.name_of(layout)).write_text(text)
+    with pytest.raises(HostError, match="for the bundle in /srv/100% kiosks/town-library") as caught:
+        service.install(layout, "user", Silent())
+    assert "--to /srv/100% kiosks" in (caught.value.hint or "")
+    assert (units / unit.name_of(layout)).read_text() == text
+
+
+def test_own_unit_is_written_anew(layout: Layout, units: Path) -> None:
+    service.install(layout, "user", Silent())
+    place = service.install(layout, "user", Silent(), port=8020)
+    assert place.parent == units
+    assert "--port 8020" in place.read_text()

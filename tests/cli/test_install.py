@@ -14,6 +14,7 @@ from publicai_edge.bundle.manifest import parse
 from publicai_edge.bundle.pack import files_below
 from publicai_edge.pipeline.build import Built
 from tests.cli.conftest import Run
+from tests.cli.test_bad_input import is_told
 
 NAME = "demo-library"
 
@@ -70,7 +71,7 @@ def test_demo_is_updated_by_what_one_changed_document_takes_and_goes_back(
     assert _version(run, to) == ("1.1.0", "1.0.0")
     assert run("verify", json.loads(done.stdout)["path"]).returncode == 0
 
-    back = run("rollback", NAME, *to, "--no-self-test")
+    back = run("rollback", NAME, *to, "--unsigned", "--no-self-test")
     assert back.returncode == 0, back.stderr
     assert _version(run, to) == ("1.0.0", "1.1.0")
     gone = run("uninstall", NAME, *to)
@@ -117,3 +118,32 @@ def test_unit_is_printed_without_being_written(run: Run, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert f"serve {tmp_path}/opt/town-library/current" in done.stdout
     assert run("service", "install", "nobody", *to, "--print").returncode == 3
+
+
+def test_key_that_is_trusted_no_longer_ends_the_way_back_as_well(run: Run, here: Path, tmp_path: Path) -> None:
+    from tests.bundle.synthetic import write_bundle
+
+    to = ["--to", str(tmp_path / "opt"), "--no-self-test"]
+    for release, key in enumerate(("old", "new"), 1):
+        run("key", "new", key)
+        run("trust", "add", f"{key}.pub", "--name", key)
+        source = write_bundle(tmp_path / "b", version=f"1.{release}.0", release=release)
+        run("sign", source, "--key", f"{key}.pem")
+        assert run("install", source, *to).returncode == 0
+    fingerprint = f"sha256:{digest.of_file(here / 'old.pub')}"
+    run("trust", "remove", "old")
+    is_told(run("rollback", "town-library", *to), 5, "1.1.0", fingerprint, "trust add FILE", "--unsigned")
+    assert "Nobody's signature was checked" in run("rollback", "town-library", *to, "--unsigned").stderr
+    log = (tmp_path / "opt/town-library/log").read_text().splitlines()
+    assert json.loads(log[-2])["unsigned"] is True
+
+
+def test_mistyped_name_is_told_and_removes_nothing(run: Run, tmp_path: Path) -> None:
+    from tests.bundle.synthetic import write_bundle
+
+    folder = tmp_path / "opt"
+    to = ["--to", str(folder)]
+    assert run("install", write_bundle(tmp_path / "b"), *to, "--unsigned", "--no-self-test").returncode == 0
+    (folder / ".publicai-edge-trash" / "0").mkdir(parents=True)
+    is_told(run("uninstall", "town-libary", *to), 3, "No bundle called 'town-libary' is installed", "town-library")
+    assert (folder / ".publicai-edge-trash" / "0").is_dir()

@@ -22,6 +22,8 @@ from publicai_edge import archives, gguf
 from publicai_edge.artifact import Blob, FileSet
 from publicai_edge.bundle import bag
 from publicai_edge.bundle import manifest as bundle_manifest
+from publicai_edge.bundle.delta import document
+from publicai_edge.bundle.delta.container import open_update
 from publicai_edge.engine import client, embedder
 from publicai_edge.engine.embedder import EmbeddingConfig
 from publicai_edge.engine.link import BrokenLinkError, Link
@@ -64,6 +66,13 @@ def _unpacked(place: Path) -> None:
         archives.extract(place, Path(folder) / "out", error=BundleError, limits=archives.Limits(free_bytes=1 << 20))
 
 
+def _carried(place: Path) -> None:
+    with open_update(place) as opened:
+        for entry in opened.update.entries:
+            with opened.bytes_of(entry) as carried:
+                assert len(b"".join(carried.read(entry.carried))) == entry.carried
+
+
 def _recipe(data: bytes) -> object:
     return parse_recipe(data.decode("utf-8", "replace"))
 
@@ -87,6 +96,18 @@ def _zip() -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/b.txt", b"content " * 20)
         archive.writestr("empty", b"")
+    return buffer.getvalue()
+
+
+def _update() -> bytes:
+    end = document.End("ab" * 32, "town-library", "1.0.0", 1)
+    whole = document.Entry("data/a.txt", 140, "cd" * 32)
+    pieces = document.Entry("data/b.txt", 5, "ef" * 32, "data/c.txt", ((0, 2), (-1, 3)))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(document.FILE_NAME, document.Update(end, end, (whole, pieces)).to_bytes())
+        archive.writestr("new/data/a.txt", b"carried" * 20)
+        archive.writestr("part/data/b.txt", b"new")
     return buffer.getvalue()
 
 
@@ -135,6 +156,7 @@ READERS: dict[str, Target] = {
     "a recipe": Target(_recipe, lambda: [(ROOT / "recipes/demo.toml").read_bytes()]),
     "a GGUF header": Target(_file(gguf.read), lambda: [hostile_gguf.whole(), hostile_gguf.Parts(weights=[]).file()]),
     "a zip": Target(_file(_unpacked), lambda: [_zip()]),
+    "an update": Target(_file(_carried), lambda: [_update()]),
     "a tar": Target(_file(_unpacked), lambda: [_tar(form, mode) for form in (0, 1, 2) for mode in ("w", "w:gz")]),
     "what a worker says": Target(_said, _events),
     "an embedding's settings": Target(_file(lambda place: embedder.read_config(place.parent), embedder.CONFIG_FILE),

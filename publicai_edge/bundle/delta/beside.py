@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from publicai_edge import atomic
-from publicai_edge.bundle.install import durable
+from publicai_edge.bundle.install import durable, ground
 from publicai_edge.bundle.install.layout import Identity
 from publicai_edge.bundle.install.staging import Source
 from publicai_edge.errors import BundleError
@@ -16,18 +16,19 @@ def write_beside(source: Source, parent: Path, check: Callable[[Path], Identity]
 
     Raises:
         BundleError: it does not pass the check, or a folder of that name is there.
-        HostError: no room or no permission.
+        HostError: no room, no permission, or another run is at work there.
     """
-    staged = parent / f".unfinished-{source.tag}"
-    atomic.require_space(parent, source.size(), "The new bundle")
-    source.fill(staged, progress)
-    durable.sync_tree(staged)
-    try:
-        target = parent / _name(check(staged), parent)
-    except BundleError:
-        atomic.remove_tree(staged)
-        raise
-    durable.move(staged, target)
+    with ground.locked(parent):
+        staged = parent / f".unfinished-{source.tag}"
+        atomic.require_space(parent, source.size(), "The new bundle")
+        source.fill(staged, progress)
+        durable.sync_tree(staged)
+        try:
+            target = parent / _name(check(staged), parent)
+        except BundleError:
+            atomic.remove_tree(staged)
+            raise
+        durable.move(staged, target)
     return target
 
 

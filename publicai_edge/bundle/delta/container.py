@@ -1,29 +1,26 @@
-"""The ZIP file of an update, read by rules of one's own.
+"""The ZIP file of an update, opened by the rules for all archives from elsewhere (:mod:`publicai_edge.archives`).
 
-Only regular members are taken, stored or deflated, unencrypted, and only under the names that ``update.json`` implies:
-``new/PATH`` for a file that is carried whole, ``part/PATH`` for the bytes carried of one that is put together. Of each
-no more is read than ``update.json`` says, whatever the ZIP file's own headers claim.
+Only plain files are taken, and only under the names and with the sizes that ``update.json`` implies: ``new/PATH`` for a
+file that is carried whole, ``part/PATH`` for the bytes carried of one that is put together. Anything else in it is an
+error.
 """
 
-import stat
-import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
+from publicai_edge import archives
+from publicai_edge.archives import Limits
+from publicai_edge.archives.reading import Content
+from publicai_edge.archives.zip import ZipArchive
 from publicai_edge.bundle.delta import document
 from publicai_edge.bundle.delta.document import Entry, Update
 from publicai_edge.bundle.install import durable
 from publicai_edge.errors import BundleError
 
-_MOST_MEMBERS = 100_001
+_LIMITS = Limits(members=document.MOST_FILES + 1)
 _PIECE = 1 << 20
-_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, IndexError, OverflowError,
-           RuntimeError, KeyError)  # fmt: skip
 
 
 def member_of(entry: Entry) -> str | None:
@@ -39,7 +36,7 @@ class Container:
 
     path: Path
     update: Update
-    _zip: zipfile.ZipFile
+    _zip: ZipArchive
 
     @contextmanager
     def bytes_of(self, entry: Entry) -> Iterator["Carried"]:
@@ -52,8 +49,8 @@ class Container:
         if name is None:
             yield Carried(None, 0, entry.path)
             return
-        with _damage(self.path), self._zip.open(name) as stream:
-            carried = Carried(stream, entry.carried, entry.path)
+        with _damage(self.path), self._zip.open(name) as content:
+            carried = Carried(content, entry.carried, entry.path)
             yield carried
             carried.end()
 
@@ -61,13 +58,13 @@ class Container:
 class Carried:
     """A stream of an exact number of bytes."""
 
-    def __init__(self, stream: IO[bytes] | None, size: int, path: str) -> None:
-        self._stream, self._left, self._path = stream, size, path
+    def __init__(self, content: Content | None, size: int, path: str) -> None:
+        self._content, self._left, self._path = content, size, path
 
     def read(self, length: int) -> Iterator[bytes]:
         """Yield the next ``length`` bytes, in pieces."""
         while length:
-            piece = self._stream.read(min(length, _PIECE)) if self._stream else b""
+            piece = self._content.read(min(length, _PIECE)) if self._content else b""
             if not piece or len(piece) > self._left:
                 raise ValueError(f"{self._path} does not have the bytes that {document.FILE_NAME} says")
             self._left -= len(piece)
@@ -76,7 +73,7 @@ class Carried:
 
     def end(self) -> None:
         """See that nothing is left."""
-        if self._left or (self._stream and self._stream.read(1)):
+        if self._left or (self._content and self._content.read(1)):
             raise ValueError(f"{self._path} has more bytes than {document.FILE_NAME} says")
 
 
@@ -88,42 +85,26 @@ def open_update(path: Path) -> Iterator[Container]:
         BundleError: it is no update, is damaged, or holds what an update does not.
     """
     with _damage(path), _opened(path) as opened:
-        members = opened.infolist()
-        if len(members) > _MOST_MEMBERS:
-            raise ValueError(f"it has more than {_MOST_MEMBERS:,} members")
-        _check_members(members)
-        data = _document(opened)
-        update = document.parse(data, str(path))
-        wanted = {document.FILE_NAME, *(name for entry in update.entries if (name := member_of(entry)))}
-        if (there := {member.filename for member in members}) != wanted:
-            strange = sorted(there ^ wanted)[:3]
-            raise ValueError(f"its members are not those that {document.FILE_NAME} lists: {', '.join(strange)}")
+        sizes = {member.name: member.size for member in archives.safe_members(opened)}
+        sizes |= {f"{member.name}/": 0 for member in opened.members if member.kind == "folder"}
+        update = document.parse(_document(opened, sizes.pop(document.FILE_NAME, None)), str(path))
+        wanted = {name: entry.carried for entry in update.entries if (name := member_of(entry))}
+        if odd := sorted(name for name in {*sizes, *wanted} if sizes.get(name) != wanted.get(name)):
+            raise ValueError(f"its members are not those that {document.FILE_NAME} lists: {', '.join(odd[:3])}")
         yield Container(path, update, opened)
 
 
-def _opened(path: Path) -> zipfile.ZipFile:
+def _opened(path: Path) -> AbstractContextManager[ZipArchive]:
     if not path.is_file():
         raise BundleError(f"There is no update {path}.", hint="Give the file that `publicai-edge diff` wrote.")
-    return zipfile.ZipFile(path)
+    return archives.opened_zip(path, limits=_LIMITS)
 
 
-def _check_members(members: list[zipfile.ZipInfo]) -> None:
-    if len({member.filename for member in members}) != len(members):
-        raise ValueError("two members have the same name")
-    for member in members:
-        kind = stat.S_IFMT(member.external_attr >> 16)
-        if kind not in {0, stat.S_IFREG} or member.is_dir():
-            raise ValueError(f"{member.filename[:80]!r} is no regular file")
-        if member.flag_bits & 1 or member.compress_type not in _METHODS:
-            raise ValueError(f"{member.filename[:80]!r} is encrypted, or packed in an unusual way")
-
-
-def _document(opened: zipfile.ZipFile) -> bytes:
-    with opened.open(document.FILE_NAME) as stream:
-        data = stream.read(document.MOST_BYTES + 1)
-    if len(data) > document.MOST_BYTES:
-        raise ValueError(f"{document.FILE_NAME} is larger than {document.MOST_BYTES:,} bytes")
-    return data
+def _document(opened: ZipArchive, size: int | None) -> bytes:
+    if size is None or size > document.MOST_BYTES:
+        raise ValueError(f"it has no {document.FILE_NAME} of at most {document.MOST_BYTES:,} bytes")
+    with opened.open(document.FILE_NAME) as content:
+        return content.read(document.MOST_BYTES + 1)
 
 
 @contextmanager
@@ -131,7 +112,7 @@ def _damage(path: Path) -> Iterator[None]:
     try:
         with durable.errors("read", path):
             yield
-    except _BROKEN as error:
+    except ValueError as error:
         raise BundleError(
             f"{path} is damaged or not an update: {str(error)[:300]}.",
             hint="Copy it again from where it came, or make it again with `publicai-edge diff`.",

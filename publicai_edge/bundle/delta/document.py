@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from publicai_edge import digest
-from publicai_edge.artifact import check_relative
+from publicai_edge.archives import names
 from publicai_edge.errors import BundleError
 
 FILE_NAME = "update.json"
 FORMAT = 1
 MOST_BYTES = 64 << 20
-_MOST_FILES = 100_000
+MOST_FILES = 100_000
 _MOST_PIECES = 2_000_000
 _MOST_SIZE = 1 << 44
 _MOST_TEXT = 200
@@ -84,11 +84,10 @@ def parse(data: bytes, where: str) -> Update:
         raw = json.loads(data)
         if raw["format"] != FORMAT:
             raise ValueError(f"its format is {raw['format']!r}, and this program reads {FORMAT}")  # noqa: TRY301
-        if len(raw["files"]) > _MOST_FILES:
-            raise ValueError(f"it lists more than {_MOST_FILES:,} files")  # noqa: TRY301
+        if len(raw["files"]) > MOST_FILES:
+            raise ValueError(f"it lists more than {MOST_FILES:,} files")  # noqa: TRY301
         entries = tuple(_entry(item) for item in raw["files"])
-        if len({entry.path.casefold() for entry in entries}) != len(entries):
-            raise ValueError("it lists a file twice")  # noqa: TRY301
+        names.check_together(entry.path for entry in entries)
         return Update(_end(raw["old"]), _end(raw["new"]), entries)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BundleError(
@@ -105,8 +104,8 @@ def _end(raw: Any) -> End:
 def _entry(raw: Any) -> Entry:
     if set(raw) - _ENTRY_KEYS:
         raise ValueError(f"a file has unknown keys {sorted(set(raw) - _ENTRY_KEYS)}")
-    path = check_relative(_text(raw["path"], 4096))
-    source = check_relative(_text(raw["source"], 4096)) if "source" in raw else None
+    path = names.check(_text(raw["path"], names.MAX_BYTES))
+    source = names.check(_text(raw["source"], names.MAX_BYTES)) if "source" in raw else None
     entry = Entry(path, _number(raw["size"]), digest.check(_text(raw["sha256"])), source, _pieces(raw.get("pieces")))
     made = sum(length for _, length in entry.pieces or ())
     if entry.pieces is not None and (source is None or made != entry.size):

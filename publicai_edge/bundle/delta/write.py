@@ -10,7 +10,7 @@ from publicai_edge.artifact import Blob
 from publicai_edge.bundle import bag
 from publicai_edge.bundle.delta import document
 from publicai_edge.bundle.delta.compare import pieces
-from publicai_edge.bundle.delta.container import member_of
+from publicai_edge.bundle.delta.container import member_of, open_update
 from publicai_edge.bundle.delta.document import End, Entry, Update
 from publicai_edge.bundle.install.staging import files_of
 from publicai_edge.bundle.verify import Verification, verify
@@ -94,16 +94,29 @@ def _entries(
 def _write_zip(update: Update, new: Path, target: Path, progress: Progress) -> int:
     carried = sum(entry.carried for entry in update.entries)
     atomic.require_space(target.parent, carried, target.name)
-    with (
-        atomic.replacing(target) as temporary,
-        progress.task(f"Writing {target.name}", total=carried, unit="bytes") as task,
-        zipfile.ZipFile(temporary, "w") as archive,
-    ):
-        archive.writestr(_member(document.FILE_NAME, 0), update.to_bytes(), zipfile.ZIP_DEFLATED, 9)
-        for entry in update.entries:
-            if name := member_of(entry):
-                _carry(archive, name, entry, new / entry.path, task)
+    with atomic.replacing(target) as temporary:
+        with (
+            progress.task(f"Writing {target.name}", total=carried, unit="bytes") as task,
+            zipfile.ZipFile(temporary, "w") as archive,
+        ):
+            archive.writestr(_member(document.FILE_NAME, 0), update.to_bytes(), zipfile.ZIP_DEFLATED, 9)
+            for entry in update.entries:
+                if name := member_of(entry):
+                    _carry(archive, name, entry, new / entry.path, task)
+        _see_taken(temporary, new)
     return target.stat().st_size
+
+
+def _see_taken(update: Path, new: Path) -> None:
+    """See that ``apply`` would open it: a name, or how far a file shrinks, may be against the rules for archives."""
+    try:
+        with open_update(update):
+            pass
+    except BundleError as error:
+        raise BundleError(
+            f"No update can carry {new}. {error.message}",
+            hint="Bring the whole bundle instead, with `publicai-edge copy` or `build --zip`.",
+        ) from error
 
 
 def _carry(archive: zipfile.ZipFile, name: str, entry: Entry, source: Path, task: Task) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from publicai_edge.bundle import bag, validity
-from publicai_edge.bundle.install.layout import Identity
+from publicai_edge.bundle.install.layout import Identity, version_of
 from publicai_edge.bundle.signing.trust import TrustedKey
 from publicai_edge.bundle.verify import Verification, verify
 from publicai_edge.errors import SignatureError
@@ -45,9 +45,50 @@ class Acceptance:
         return identity(found)
 
 
-def whole(root: Path, progress: Progress) -> Identity:
-    """Check every byte of a bundle that was accepted before; who vouched for it was asked then."""
-    return identity(verify(root, progress))
+@dataclass(frozen=True)
+class Return:
+    """The check of a rollback: the version gone back to must be one that would be taken as to who signed it.
+
+    It was accepted when it came, and a key may have been taken out of the trusted ones since. Its last day is told and
+    no more: nothing is brought onto the machine, and a kiosk whose new version fails needs the old one.
+
+    Attributes:
+        progress: told the bytes that are read, and warned.
+        keys: who may vouch for it today.
+        unsigned: whether a version is taken that nobody vouches for.
+    """
+
+    progress: Progress
+    keys: Sequence[TrustedKey]
+    unsigned: bool = False
+
+    def __call__(self, root: Path) -> Identity:
+        """Check every byte of the kept version at ``root``, a folder below ``versions/``, and who vouches for it.
+
+        Raises:
+            SignatureError: no trusted key does, or too few.
+            BundleError: it is not whole.
+        """
+        try:
+            found = verify(root, self.progress, None if self.unsigned else self.keys)
+        except SignatureError as error:
+            if "required" not in error.facts:  # malformed or forged, which no key that is added mends
+                raise
+            raise self._refusal(root, error) from error
+        if warning := validity.of(found.manifest).warning:
+            self.progress.warn(warning)
+        return identity(found)
+
+    @staticmethod
+    def _refusal(root: Path, error: SignatureError) -> SignatureError:
+        by_others = ", ".join(error.facts["strangers"])
+        again = f"If {by_others} is to count here: `publicai-edge trust add FILE --name NAME`. " if by_others else ""
+        return SignatureError(
+            f"Version {version_of(root.name)} is kept here and not gone back to. {error.message}",
+            hint=f"{again}Or install a bundle that a trusted key signed; or --unsigned, if you know by another way "
+            "that this version is good. That is written into the log.",
+            **error.facts,
+        )
 
 
 def identity(found: Verification) -> Identity:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from publicai_edge.bundle import lock
 from publicai_edge.bundle.install import durable, staging
 from publicai_edge.bundle.install.layout import MADE, Layout, tag_of
 from publicai_edge.bundle.install.switch import finish
@@ -35,30 +36,18 @@ def leave_nothing(folder: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder against other runs; the lock is on the folder itself, so it leaves nothing and ends with us."""
+    """Hold the folder against other runs."""
     if sys.platform == "win32":
         raise HostError(
             "Bundles can be installed on Linux and macOS only: Windows lets administrators alone make links.",
             hint="Copy the bundle's folder to the disk and check it with `publicai-edge verify`; see the how-to.",
         )
-    import fcntl
-
-    with durable.errors("open", folder):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not os.path.samestat(os.fstat(handle), folder.stat()):
-                raise BlockingIOError  # noqa: TRY301 - the last removal took the folder away, and somebody made it anew
-        except (BlockingIOError, FileNotFoundError) as error:
-            raise HostError(
-                f"Another install, update or removal is at work in {folder}.",
-                hint="Wait until it has ended, and run the command again.",
-            ) from error
-        with durable.errors("work in", folder):
-            yield
-    finally:
-        os.close(handle)
+    busy = HostError(
+        f"Another install, update or removal is at work in {folder}.",
+        hint="Wait until it has ended, and run the command again.",
+    )
+    with durable.errors("work in", folder), lock.held(folder, busy):
+        yield
 
 
 def require_space(folder: Path, needed: int) -> None:

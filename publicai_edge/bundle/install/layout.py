@@ -4,7 +4,7 @@
 
     FOLDER/
       .publicai-edge-staging/  a bundle on its way in; kept after an interruption, so that the next run goes on
-      .publicai-edge-trash/    what is being removed
+      .publicai-edge-trash/    what is being removed, by a number and the name it had
       .made                    the folders that were made for FOLDER, so that the last removal unmakes them
       NAME/
         versions/2-1.1.0/  a whole bundle; RELEASE-VERSION, with ~2 where that name was taken
@@ -133,7 +133,7 @@ class Layout:
 
         FOLDER may be one in which other programs have theirs, and keep their versions below ``versions/`` as well.
         """
-        if not _NAME.fullmatch(self.name) or not self.versions.is_dir() or self.home.is_symlink():
+        if not is_name(self.name) or not self.versions.is_dir() or self.home.is_symlink():
             return False
         own = {place.name for place in (self.versions, self.current, self.previous, self.log, self.highest)}
         strange = [name for name in durable.names(self.home) if name not in own and not name.startswith(MARKS)]
@@ -209,6 +209,11 @@ def tag_of(bundle: Path) -> str | None:
             return digest.of_stream(stream)
 
 
+def is_name(name: str) -> bool:
+    """Say whether a bundle may be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
 def named(folder: Path, name: str) -> Layout:
     """Return the places of an installed bundle.
 
@@ -216,7 +221,7 @@ def named(folder: Path, name: str) -> Layout:
         NotFoundError: none of that name is installed in ``folder``.
     """
     layout = Layout(folder, name)
-    if not _NAME.fullmatch(name) or layout.entry_of(layout.current) is None:
+    if not is_name(name) or layout.entry_of(layout.current) is None:
         there = ", ".join(installed_names(folder)) or "none"
         raise NotFoundError(
             f"No bundle called {name!r} is installed in {folder}; there: {there}.",
@@ -227,5 +232,5 @@ def named(folder: Path, name: str) -> Layout:
 
 def installed_names(folder: Path) -> list[str]:
     """Return the names of the bundles installed in ``folder``."""
-    layouts = [Layout(folder, name) for name in durable.names(folder) if _NAME.fullmatch(name)]
+    layouts = [Layout(folder, name) for name in durable.names(folder) if is_name(name)]
     return [layout.name for layout in layouts if layout.entry_of(layout.current)]

@@ -17,10 +17,10 @@ from typing import Any
 
 from publicai_edge.bundle.install import allowed, durable, ground, history, staging
 from publicai_edge.bundle.install.layout import (
-    TRASH,
     Identity,
     Layout,
     installed_names,
+    is_name,
     named,
     release_of,
     tag_of,
@@ -152,7 +152,7 @@ def rollback(name: str, folder: Path, rules: Rules, progress: Progress, *, versi
 
     Raises:
         NotFoundError: it is not installed.
-        BundleError: there is no version before, or it is damaged.
+        BundleError: there is no version before, it is damaged, or it is not vouched for by whom ``rules`` ask for.
     """
     folder = folder.absolute()
     layout = named(folder, name)
@@ -168,7 +168,8 @@ def rollback(name: str, folder: Path, rules: Rules, progress: Progress, *, versi
         if rules.test:
             rules.test(layout.versions / entry)
         told = {"version": identity.version, "release": identity.release, "tag": identity.tag}
-        history.record(layout, "switch", entry=entry, before=before, rollback=True, **told, **rules.note)
+        facts = {**rules.note, "signers": list(identity.signers)}
+        history.record(layout, "switch", entry=entry, before=before, rollback=True, **told, **facts)
         switch(layout, entry)
         history.record(layout, "rolled back", entry=entry)
         ground.prune(layout, progress)
@@ -197,22 +198,28 @@ def _rollback_target(layout: Layout, current: str, version: str | None) -> str:
     return previous
 
 
+def removable(name: str, folder: Path) -> Layout:
+    """Return the places of a bundle that is installed, or whose removal was interrupted.
+
+    Raises:
+        NotFoundError: it is neither.
+    """
+    folder = folder.absolute()
+    return Layout(folder, name) if is_name(name) and staging.is_trashed(folder, name) else named(folder, name)
+
+
 def uninstall(name: str, folder: Path, progress: Progress) -> Layout:
     """Remove a bundle with all its versions, its log and its memory, and the folders that were made for it.
 
     Raises:
-        NotFoundError: it is not installed.
+        NotFoundError: it is not installed; nothing is removed then, nor what other runs have left.
     """
-    folder = folder.absolute()
-    if (folder / TRASH).is_dir() and name not in installed_names(folder):  # an earlier run got as far as that
-        with ground.locked(folder):
-            staging.clear(folder)
-            ground.leave_nothing(folder)
-        return Layout(folder, name)
-    layout = named(folder, name)
+    layout = removable(name, folder)
+    folder = layout.folder
     with ground.locked(folder):
-        staging.trash(folder, layout.home)
-        progress.say(f"{name} is no longer in use; removing its files.")
+        if name in installed_names(folder):  # else an earlier run got as far as that
+            staging.trash(folder, layout.home)
+            progress.say(f"{name} is no longer in use; removing its files.")
         staging.clear(folder, staging=not installed_names(folder))
         ground.leave_nothing(folder)
     return layout

@@ -31,9 +31,10 @@ def install(layout: Layout, scope: Scope, progress: Progress, port: int | None =
     """Write the unit, and start it now and with the machine where systemd runs; return its place.
 
     Raises:
-        HostError: there is no permission, or systemd refuses it.
+        HostError: there is no permission, somebody else's unit has that name, or systemd refuses it.
     """
     place = units_folder(scope) / unit.name_of(layout)
+    _refuse_foreign(place, layout)
     durable.make_folder(place.parent)
     durable.write_file(place, unit.text(layout, unit.program_of(layout), scope, port).encode())
     if not _systemd_runs():
@@ -84,12 +85,33 @@ def restart_hint(layout: Layout, scope: Scope) -> str | None:
 def _unit_of(layout: Layout, scope: Scope) -> Path | None:
     """Return the place of the bundle's unit; None where there is none, or that of a bundle in another folder."""
     place = units_folder(scope) / unit.name_of(layout)
+    return place if unit.bundle_of(_text(place) or "") == layout.current else None
+
+
+def _refuse_foreign(place: Path, layout: Layout) -> None:
+    """See that nothing is lost when a unit is written: there is none, or the one that was written for this bundle."""
+    if (found := _text(place)) is None or (served := unit.bundle_of(found)) == layout.current:
+        return
+    if served is None:
+        raise HostError(
+            f"{place} is there, and publicai-edge did not write it; it is left as it is.",
+            hint=f"See what it does: `systemctl cat {place.name}`. Move it away and run the same command again, or "
+            "take over what you need of --print.",
+            path=str(place),
+        )
+    raise HostError(
+        f"{place} is there for the bundle in {served.parent}, and not for the one in {layout.home}.",
+        hint=f"`publicai-edge service remove {layout.name} --to {served.parent.parent}` takes it away.",
+        path=str(place),
+    )
+
+
+def _text(place: Path) -> str | None:
+    """Return the text of a unit: none of a link (a masked unit is one) or a folder, None where nothing is there."""
     with durable.errors("read", place):
-        try:
-            found = place.read_text("utf-8", "surrogateescape")
-        except FileNotFoundError:
+        if not os.path.lexists(place):
             return None
-    return place if unit.is_of(found, layout) else None
+        return place.read_text("utf-8", "surrogateescape") if place.is_file() and not place.is_symlink() else ""
 
 
 def _systemd_runs() -> bool:

@@ -148,11 +148,16 @@ def name(staged: Path, place: Path) -> None:
 
 
 def trash(folder: Path, place: Path) -> None:
-    """Take a folder away in one step; :func:`clear` then removes it piece by piece."""
+    """Take a folder away in one step; :func:`clear` then removes it piece by piece. What it was called is kept."""
     durable.make_folder(folder / TRASH)
-    names = set(durable.names(folder / TRASH))
-    number = next(number for number in range(len(names) + 1) if str(number) not in names)
-    durable.move(place, folder / TRASH / str(number))
+    taken = {name.partition("-")[0] for name in durable.names(folder / TRASH)}
+    number = next(number for number in range(len(taken) + 1) if str(number) not in taken)
+    durable.move(place, folder / TRASH / f"{number}-{place.name}")
+
+
+def is_trashed(folder: Path, name: str) -> bool:
+    """Say whether something called ``name`` was taken away, and is not wholly removed yet."""
+    return any(there.partition("-")[2] == name for there in durable.names(folder / TRASH))
 
 
 def clear(folder: Path, *, staging: bool = False) -> None:

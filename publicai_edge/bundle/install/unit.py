@@ -16,6 +16,8 @@ from publicai_edge.bundle.install.layout import Layout
 
 Scope = Literal["system", "user"]
 _HOMES = ("/home", "/root", "/run/user")
+_MARK = "# Written by publicai-edge; "
+_CONDITION = "ConditionPathExists="
 
 _ANYWHERE = """\
 NoNewPrivileges=yes
@@ -88,10 +90,10 @@ def text(layout: Layout, program: Program, scope: Scope, port: int | None = None
     hardening = _ANYWHERE + (_SYSTEM + _homes(layout, program) if scope == "system" else "")
     target = "multi-user.target" if scope == "system" else "default.target"
     return (
-        f"# Written by publicai-edge; `publicai-edge service remove {layout.name}` takes it away.\n"
+        f"{_MARK}`publicai-edge service remove {layout.name}` takes it away.\n"
         "[Unit]\n"
         f"Description=publicai-edge kiosk {layout.name}\n"
-        f"{_condition(layout)}\n\n"
+        f"{_CONDITION}{_escaped(str(layout.current))}\n\n"
         "[Service]\n"
         "Type=exec\n"
         f"ExecStart={' '.join(map(_quoted, words))}\n"
@@ -104,13 +106,16 @@ def text(layout: Layout, program: Program, scope: Scope, port: int | None = None
     )
 
 
-def is_of(found: str, layout: Layout) -> bool:
-    """Say whether the text of a unit is that of this bundle in this folder."""
-    return _condition(layout) in found.splitlines()
+def bundle_of(found: str) -> Path | None:
+    """Return the link ``current`` that the text of a unit serves; None where this program did not write it.
 
-
-def _condition(layout: Layout) -> str:
-    return f"ConditionPathExists={_escaped(str(layout.current))}"
+    Its first line tells who wrote it. A unit that only names the bundle may be the administrator's own.
+    """
+    lines = found.splitlines()
+    if not lines or not lines[0].startswith(_MARK):
+        return None
+    served = (line.removeprefix(_CONDITION) for line in lines if line.startswith(_CONDITION))
+    return next((Path(path.replace("%%", "%")) for path in served), None)
 
 
 def _homes(layout: Layout, program: Program) -> str:

@@ -1,21 +1,21 @@
 """Sign a bundle: check it, and vouch for exactly the digests that the check found.
 
 A signature is a file of its own at the bundle's root; nothing else of the bundle changes, so that signers after the
-first sign the same list.
+first sign the same list. One run at a time signs a bundle: two would take the same name for their signatures.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from publicai_edge import atomic
-from publicai_edge.bundle import contents
+from publicai_edge.bundle import contents, lock
 from publicai_edge.bundle.signing import envelope as envelopes
 from publicai_edge.bundle.signing import names, statement
 from publicai_edge.bundle.signing.envelope import Envelope
 from publicai_edge.bundle.signing.pairs import PrivateKey
 from publicai_edge.bundle.signing.statement import Statement
 from publicai_edge.bundle.verify import Verification, verify
-from publicai_edge.errors import SignatureError
+from publicai_edge.errors import HostError, SignatureError
 from publicai_edge.progress import Progress
 
 
@@ -36,8 +36,18 @@ def sign(root: Path, key: PrivateKey, progress: Progress) -> Signed:
     Raises:
         BundleError: the bundle is not whole.
         SignatureError: the key has signed it already, or a signature that is there is over other files.
-        HostError: the signature cannot be written.
+        HostError: the signature cannot be written, or the bundle is being signed by another run.
     """
+    contents.look(root)  # tells what is no folder
+    busy = HostError(
+        f"Another run of `publicai-edge sign` is at work on {root}.",
+        hint="Wait until it has ended, and run the command again: it then adds its signature to the other one.",
+    )
+    with atomic.host_errors("sign", root), lock.held(root, busy):
+        return _sign(root, key, progress)
+
+
+def _sign(root: Path, key: PrivateKey, progress: Progress) -> Signed:
     atomic.check_target(root / names.FILES[0])
     checked = verify(root, progress)
     listed = Statement(checked.manifest.folder_name, {path: blob.sha256 for path, blob in checked.blobs.items()})

@@ -1,16 +1,19 @@
 """Signing: what was checked is what is signed; each person once; a changed bundle never."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from publicai_edge.bundle import bag, contents, settings
 from publicai_edge.bundle.signing import names
 from publicai_edge.bundle.signing.sign import sign, signature_of
-from publicai_edge.bundle.verify import verify
-from publicai_edge.errors import BundleError, SignatureError
-from publicai_edge.progress import Silent
+from publicai_edge.bundle.signing.trust import TrustedKey
+from publicai_edge.bundle.verify import Verification, verify
+from publicai_edge.errors import BundleError, HostError, SignatureError
+from publicai_edge.progress import Progress, Silent
 from tests.bundle.signing.signers import Person
 from tests.bundle.synthetic import MODEL, write_bundle
 
@@ -44,6 +47,41 @@ def test_nobody_signs_twice(bundle: Path, people: tuple[Person, ...]) -> None:
             someone.sign(bundle)
     assert signature_of(bundle, people[1].private) == bundle / "signature-2.sigstore.json"
     assert signature_of(bundle, people[2].private) is None
+
+
+def test_second_run_at_the_same_time_is_refused_by_name(
+    bundle: Path, people: tuple[Person, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Path] = []
+
+    def meanwhile(root: Path, progress: Progress) -> Verification:
+        if not begun:
+            begun.append(root)
+            with pytest.raises(HostError, match="Another run of `publicai-edge sign` is at work on"):
+                people[1].sign(root)
+        return verify(root, progress)
+
+    monkeypatch.setattr("publicai_edge.bundle.signing.sign.verify", meanwhile)
+    assert people[0].sign(bundle).name == names.FILES[0]
+    assert people[1].sign(bundle).name == names.FILES[1]
+    assert verify(bundle, Silent(), [someone.trusted for someone in people[:2]], require=2).signers
+
+
+def test_runs_at_the_same_time_lose_no_signature(bundle: Path, people: tuple[Person, ...]) -> None:
+    together = Barrier(len(people))
+
+    def signed(someone: Person) -> TrustedKey | None:
+        together.wait(10)
+        try:
+            someone.sign(bundle)
+        except HostError:
+            return None
+        return someone.trusted
+
+    with ThreadPoolExecutor(len(people)) as pool:
+        done = [key for key in pool.map(signed, people) if key is not None]
+    assert done
+    assert set(verify(bundle, Silent(), done, require=len(done)).signers) == set(done)
 
 
 def test_changed_bundle_is_not_signed(bundle: Path, people: tuple[Person, ...]) -> None:
