@@ -1,5 +1,6 @@
 """One run at a time in a folder: the lock is on the folder itself, so it leaves nothing and ends with its run."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -8,10 +9,12 @@ from pathlib import Path
 
 from publicai_edge.errors import HostError
 
+_NOT_LOCKED = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # NFS gives the first for a folder
+
 
 @contextmanager
 def held(folder: Path, busy: HostError) -> Iterator[None]:
-    """Hold a folder against other runs on this machine; on Windows, which locks no folders, hold nothing.
+    """Hold a folder against other runs on this machine; where the system locks no folders, hold nothing.
 
     Args:
         folder: what is held.
@@ -34,6 +37,9 @@ def held(folder: Path, busy: HostError) -> Iterator[None]:
                 raise BlockingIOError  # noqa: TRY301 - another run took the folder away, and somebody made it anew
         except (BlockingIOError, FileNotFoundError) as error:
             raise busy from error
+        except OSError as error:
+            if error.errno not in _NOT_LOCKED:
+                raise
         yield
     finally:
         os.close(handle)
