@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.errors import EngineError
+from publicai_edge.kiosk.words import shipped
 from tests.browser import ARGUMENTS, CHROMIUM
 from tests.kiosk.conftest import Running, manifest, running, write_bundle
 from tests.kiosk.fakes import FakeDocuments, FakeEngine
@@ -295,6 +296,22 @@ def test_words_borrowed_from_english_say_that_they_are_english(
         page.get_by_role("button", name="العربية").click()
         expect(page.locator("#form .main-button")).to_have_text("طرح السؤال")
         assert page.locator("[data-word][lang]").count() == 0
+        page.close()
+
+
+def test_many_languages_take_one_line_of_a_narrow_screen_and_each_can_be_reached(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    bundle = in_arabic(tmp_path_factory.mktemp("many") / "bundle", sorted(shipped()))
+    with running(bundle, FakeEngine(), FakeDocuments()) as held:
+        page = browser.new_page(viewport={"width": 390, "height": 800})
+        page.goto(held.url)
+        expect(page.locator("#languages button")).to_have_count(len(shipped()))
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert page.locator(".top").evaluate("element => element.clientHeight") < 200
+        for name, code in (("Українська", "uk"), ("简体中文", "zh-Hans"), ("العربية", "ar")):
+            page.get_by_role("button", name=name).click()
+            expect(page.locator("html")).to_have_attribute("lang", code)
         page.close()
 
 
