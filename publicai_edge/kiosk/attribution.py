@@ -8,7 +8,7 @@ right.
 The rule, for one sentence and one passage:
 
 1. Every number of the sentence is in the passage; times are compared on the 24-hour clock, and number words
-   of the shipped languages count as numbers. So is every name: a capitalised word that opens no sentence.
+   of the page's languages count as numbers. So is every name: a capitalised word that opens no sentence.
 2. Of the sentence's content words (four letters or more; runs of two or three characters where the script
    has no spaces) at least :data:`THRESHOLD` are in the passage, inflection aside. :data:`MARKED_THRESHOLD` is
    enough where the model itself cited the passage; its word alone never is.
@@ -19,6 +19,8 @@ import re
 import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+
+from publicai_edge.kiosk.number_words import NUMBER_WORDS
 
 THRESHOLD = 0.6
 MARKED_THRESHOLD = 0.4
@@ -31,25 +33,17 @@ _NAME_LETTERS = 3
 _STEM_LETTERS = 6
 _ENDING_LETTERS = 3
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")  # noqa: RUF001 - both apostrophes
+# A vowel sign is a mark and no letter to Python, and a word of Hindi must not end at it.
+_MARKS = "".join(char for char in map(chr, range(0x300, 0x1000)) if unicodedata.category(char)[0] == "M")
+_WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{_MARKS}])*(?:'(?:[^\W\d_]|[{_MARKS}])+)*")
+_UNWRITTEN = re.compile("[\u0640\u064b-\u0652\u0670]")  # Arabic short vowels, which one text has and another leaves out
+_APOSTROPHE = re.compile("[\u2019\u02bc]")
 # Thai, Lao, Myanmar, Khmer, kana and Han are written without spaces between words.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
 _FIRST_KANA = "\u3040"
 _NUMBER = re.compile(r"(?<![^\W\d_])(\d+(?:[.,:]\d+)*)(?:\s*([ap])\.?\s?m\b)?", re.IGNORECASE)
 _LIST_MARK = re.compile(r"^\s*(?:\d{1,2}[.)]|[-*•])\s+")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
-
-_NUMBER_WORDS = {
-    word: str(value)
-    for words, value in (
-        ("two dos", 2), ("three tres", 3), ("four cuatro", 4), ("five cinco", 5), ("six seis", 6),
-        ("seven siete", 7), ("eight ocho", 8), ("nine nueve", 9), ("ten diez", 10), ("eleven once", 11),
-        ("twelve doce", 12), ("fourteen catorce", 14), ("fifteen quince", 15), ("twenty veinte", 20),
-        ("thirty treinta", 30), ("forty cuarenta", 40), ("fifty cincuenta", 50), ("sixty sesenta", 60),
-    )
-    for word in words.split()
-    if word != "once"  # English "once" is far more common here than Spanish eleven
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,15 +69,16 @@ class Wording:
 def wording(text: str) -> Wording:
     """Take a text apart for comparison."""
     text = unicodedata.normalize("NFKC", _LIST_MARK.sub("", text))
+    text = _APOSTROPHE.sub("'", _UNWRITTEN.sub("", text))
     text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
     runs = _UNSPACED.findall(text)
     spaced = _UNSPACED.sub(" ", text)
     words = {match[0].casefold() for match in _WORD.finditer(spaced)}
     numbers, clock, loose = _numbers(spaced)
-    numbers |= {_NUMBER_WORDS[word] for word in words if word in _NUMBER_WORDS}
+    numbers |= {NUMBER_WORDS[word] for word in words if word in NUMBER_WORDS}
     return Wording(
         words=frozenset(words),
-        content=frozenset(w for w in words if len(w) >= _CONTENT_LETTERS and w not in _NUMBER_WORDS),
+        content=frozenset(w for w in words if len(w) >= _CONTENT_LETTERS and w not in NUMBER_WORDS),
         grams=frozenset(gram for run in runs for gram in _grams(run)),
         names=frozenset(_names(spaced)),
         numbers=frozenset(numbers),

@@ -23,7 +23,7 @@ from publicai_edge.kiosk.replies import error_code, retry_after, unavailable
 from publicai_edge.kiosk.sessions import COOKIE, Session
 from publicai_edge.kiosk.state import Kiosk
 from publicai_edge.kiosk.streaming import Stream
-from publicai_edge.kiosk.words import direction
+from publicai_edge.kiosk.words import direction, spoken
 
 _MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -109,7 +109,9 @@ def describe(kiosk: Kiosk) -> dict[str, Any]:
         "name": manifest.name,
         "version": manifest.version,
         "title": manifest.title,
-        "languages": [{"code": code, "direction": direction(code)} for code in manifest.languages],
+        "languages": [
+            {"code": code, "direction": direction(code), "words": spoken(code)} for code in manifest.languages
+        ],
         "words": kiosk.words,
         "services": [service.model_dump(include=fields) for service in manifest.services],
         "steward": manifest.steward.model_dump(),

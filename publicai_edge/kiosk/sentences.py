@@ -19,28 +19,14 @@ _MARK = re.compile(r"\s*(?=\[[\d\s,;]{1,24}\])\[\s*(\d{1,2}(?:\s*[,;]\s*\d{1,2})
 _MAYBE_MARK = re.compile(r"\s*(\[[\d\s,;]{0,24})?$")
 _LONE_NUMBER = re.compile(r"\s*\d{1,2}\.$")
 _LAST_WORD = re.compile(r"(\S+)\.$")
-_ABBREVIATIONS = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "st",
-        "no",
-        "vs",
-        "sr",
-        "sra",
-        "dra",
-        "ud",
-        "uds",
-        "núm",
-        "tel",
-        "p.ej",
-        "e.g",
-        "i.e",
-    ]
-)
+_ABBREVIATIONS = frozenset([
+    "mr", "mrs", "ms", "dr", "prof", "st", "no", "vs", "e.g", "i.e",
+    "sr", "sra", "dra", "ud", "uds", "núm", "tel", "p.ej", "pág",
+    "mme", "mlle", "av", "bd", "p.ex",
+    "nr", "str", "hr", "fr", "bzw", "ca", "z.b", "d.h", "u.a", "inkl", "ggf",
+    "вул", "буд", "тел", "ім", "напр", "стор",
+    "डॉ",
+])  # fmt: skip
 _TAIL = 8
 
 

@@ -46,6 +46,32 @@ def test_a_number_or_time_that_no_passage_has_is_never_attributed(sentence: str)
     assert attribute(sentence, PASSAGES, marked={1, 2, 3, 4}) == ()
 
 
+@pytest.mark.parametrize(
+    ("passage", "same", "other"),
+    [
+        ("Le prêt dure trois semaines.", "Le prêt dure 3 semaines.", "Le prêt dure quatre semaines."),
+        ("O empréstimo dura três semanas.", "O empréstimo dura 3 semanas.", "O empréstimo dura quatro semanas."),
+        ("Man leiht Bücher drei Wochen aus.", "Man leiht Bücher 3 Wochen aus.", "Man leiht Bücher vier Wochen aus."),
+        ("Книгу беруть на п\u2019ять тижнів.", "Книгу беруть на 5 тижнів.", "Книгу беруть на шість тижнів."),
+        ("تُعار الكتب لمدة ثلاثة أسابيع.", "تعار الكتب لمدة 3 أسابيع.", "تعار الكتب لمدة أربعة أسابيع."),
+        ("पुस्तकें तीन सप्ताह के लिए दी जाती हैं।", "पुस्तकें 3 सप्ताह के लिए दी जाती हैं।", "पुस्तकें चार सप्ताह के लिए दी जाती हैं।"),
+        ("Vitabu huazimwa kwa wiki tatu.", "Vitabu huazimwa kwa wiki 3.", "Vitabu huazimwa kwa wiki nne."),
+    ],
+    ids=["fr", "pt", "de", "uk", "ar", "hi", "sw"],
+)  # fmt: skip
+def test_number_words_count_in_the_languages_of_the_page(passage: str, same: str, other: str) -> None:
+    passages = [wording(passage)]
+    assert attribute(passage, passages) == (1,)
+    assert attribute(same, passages) == (1,)
+    assert attribute(other, passages, marked={1}) == ()
+
+
+def test_marks_belong_to_their_word_and_optional_vowels_to_none() -> None:
+    assert "पुस्तकालय" in wording("पुस्तकालय खुला है।").words
+    assert wording("كِتَابٌ").words == wording("كتاب").words
+    assert wording("the library\u2019s hours").words == wording("the library's hours").words
+
+
 def test_a_name_that_no_passage_has_is_never_attributed() -> None:
     assert attribute("The library opens at 9 a.m. on Saturday.", PASSAGES, marked={1}) == ()
     assert attribute("The library closes at 6 p.m., says Miller.", PASSAGES, marked={1}) == ()

@@ -4,12 +4,14 @@ import asyncio
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.errors import EngineError
+from publicai_edge.kiosk.words import shipped
 from tests.browser import ARGUMENTS, CHROMIUM
 from tests.kiosk.conftest import Running, manifest, running, write_bundle
 from tests.kiosk.fakes import FakeDocuments, FakeEngine
@@ -245,6 +247,83 @@ def test_a_single_service_is_open_at_once_and_right_to_left_is_followed(
         expect(page.locator("html")).to_have_attribute("dir", "rtl")
         expect(page.locator("#to-services")).to_be_hidden()
         page.close()
+
+
+def test_documents_keep_their_own_direction_on_a_page_in_another_language(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    bundle = in_arabic(tmp_path_factory.mktemp("arabic") / "bundle", ["ar", "en"])
+    with running(bundle, FakeEngine(), FakeDocuments()) as held:
+        page = browser.new_page()
+        page.goto(held.url)
+        page.locator("#question").fill(QUESTION)
+        page.keyboard.press("Enter")
+        expect(page.locator("#answer")).to_contain_text("lovely place")
+        passage = page.locator("blockquote").first
+        assert [direction_of(part) for part in (passage, page.locator("#asked"))] == ["ltr", "ltr"]
+        assert direction_of(page.locator(".passage h3").first) == "rtl"
+        expect(passage).to_have_attribute("lang", "")
+        page.locator("#passage-1").get_by_text("القراءة في الوثيقة").click()
+        assert direction_of(page.locator("#found p")) == "ltr"
+        assert direction_of(page.locator("#found .found-note")) == "rtl"
+        page.close()
+
+
+def test_a_document_is_taken_to_be_in_the_language_of_a_kiosk_that_has_one(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    bundle = in_arabic(tmp_path_factory.mktemp("arabic") / "bundle", ["ar"])
+    with running(bundle, FakeEngine(), FakeDocuments()) as held:
+        page = browser.new_page()
+        page.goto(held.url)
+        page.locator("#question").fill(QUESTION)
+        page.keyboard.press("Enter")
+        expect(page.locator("blockquote")).to_have_count(2)
+        assert page.locator("blockquote[lang]").count() == 0
+        page.close()
+
+
+def test_words_borrowed_from_english_say_that_they_are_english(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    bundle = in_arabic(tmp_path_factory.mktemp("urdu") / "bundle", ["ur", "ar"])
+    with running(bundle, FakeEngine(), FakeDocuments()) as held:
+        page = browser.new_page()
+        page.goto(held.url)
+        expect(page.locator("html")).to_have_attribute("lang", "ur")
+        expect(page.locator("#form .main-button")).to_have_attribute("lang", "en")
+        assert direction_of(page.locator("#privacy")) == "ltr"
+        page.get_by_role("button", name="العربية").click()
+        expect(page.locator("#form .main-button")).to_have_text("طرح السؤال")
+        assert page.locator("[data-word][lang]").count() == 0
+        page.close()
+
+
+def test_many_languages_take_one_line_of_a_narrow_screen_and_each_can_be_reached(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    bundle = in_arabic(tmp_path_factory.mktemp("many") / "bundle", sorted(shipped()))
+    with running(bundle, FakeEngine(), FakeDocuments()) as held:
+        page = browser.new_page(viewport={"width": 390, "height": 800})
+        page.goto(held.url)
+        expect(page.locator("#languages button")).to_have_count(len(shipped()))
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert page.locator(".top").evaluate("element => element.clientHeight") < 200
+        for name, code in (("Українська", "uk"), ("简体中文", "zh-Hans"), ("العربية", "ar")):
+            page.get_by_role("button", name=name).click()
+            expect(page.locator("html")).to_have_attribute("lang", code)
+        page.close()
+
+
+def in_arabic(root: Path, languages: list[str]) -> Bundle:
+    one = manifest()
+    name = dict.fromkeys(languages, "اسأل المكتبة")
+    service = one.services[0].model_dump() | {"title": name, "description": name, "prompt": name}
+    return write_bundle(root, manifest(languages=languages, title=name, services=[service]))
+
+
+def direction_of(part: Locator) -> str:
+    return str(part.evaluate("element => getComputedStyle(element).direction"))
 
 
 @pytest.mark.parametrize(("width", "scale"), [(320, 1), (390, 1), (1280, 2)])

@@ -179,7 +179,7 @@ def test_the_page_learns_who_stands_behind_the_kiosk(kiosk: Running) -> None:
         "license_url": "https://example.org/license",
         "quantization": "Q4_0",
     }
-    assert about["languages"][1] == {"code": "es", "direction": "ltr"}
+    assert about["languages"][1] == {"code": "es", "direction": "ltr", "words": "es"}
     assert about["words"]["es"]["ask.button"] == "Preguntar"
 
 

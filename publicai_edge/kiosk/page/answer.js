@@ -1,7 +1,7 @@
 // The answer as it is written: text on the page at once, sentences for a screen reader, marks to the passages.
 
 import { goToPassage } from "./passages.js";
-import { say, worded } from "./words.js";
+import { put, say } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 let sentence = null;
@@ -24,12 +24,12 @@ export function openAnswer(found, searched) {
   byId("ending").hidden = true;
   byId("marks-note").hidden = true;
   byId("unsupported").hidden = true;
-  setWord("made-by", searched ? "answer.by" : "answer.by_alone");
+  put(byId("made-by"), searched ? "answer.by" : "answer.by_alone");
   working("answer.reading");
 }
 
 export function working(key, values = {}) {
-  setWord("working", key, values);
+  put(byId("working"), key, values);
   byId("working").hidden = false;
 }
 
@@ -75,7 +75,7 @@ export function endAnswer(key, values = {}) {
     if (!supported) announce(say("answer.unsupported"));
   }
   if (key !== "answer.complete") {
-    setWord("ending", key, values);
+    put(byId("ending"), key, values);
     byId("ending").hidden = false;
   }
   announce(say(key, values));
@@ -95,6 +95,7 @@ export function keepEarlier(question) {
   const asked = document.createElement("p");
   asked.className = "earlier-question";
   asked.textContent = question;
+  asked.dir = "auto";
   const answer = byId("answer").cloneNode(true);
   answer.removeAttribute("id");
   for (const link of answer.querySelectorAll(".mark")) link.remove();
@@ -109,12 +110,4 @@ export function clearEarlier() {
   byId("earlier-list").replaceChildren();
   byId("earlier").hidden = true;
   byId("earlier").open = false;
-}
-
-function setWord(id, key, values = {}) {
-  const fresh = worded("p", key, values);
-  const element = byId(id);
-  for (const name of Object.keys(element.dataset)) delete element.dataset[name];
-  Object.assign(element.dataset, fresh.dataset);
-  element.textContent = fresh.textContent;
 }

@@ -4,7 +4,7 @@ import * as answer from "./answer.js";
 import { watchIdle } from "./idle.js";
 import * as kiosk from "./kiosk.js";
 import * as passages from "./passages.js";
-import { fill, language, languageName, pick, say, useLanguage } from "./words.js";
+import { fill, language, languageName, pick, quote, say, useLanguage } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 const VIEWS = ["choose", "ask", "document", "ended"];
@@ -33,8 +33,7 @@ function hasContent() {
 // --- words -------------------------------------------------------------------------------------------------
 
 function setLanguage(code) {
-  const entry = facts.languages.find((item) => item.code === code) ?? facts.languages[0];
-  useLanguage(entry.code, entry.direction, facts.words[entry.code]);
+  useLanguage(facts, code);
   const title = pick(facts.title);
   document.title = title;
   byId("title").textContent = title;
@@ -46,7 +45,7 @@ function setLanguage(code) {
   byId("ended-text").textContent = say(endedNote);
   byId("foot-line").textContent = [facts.steward.name, facts.model.name, facts.model.license].join(" · ");
   for (const button of byId("languages").children) {
-    button.setAttribute("aria-pressed", String(button.lang === entry.code));
+    button.setAttribute("aria-pressed", String(button.lang === language()));
   }
   drawServices();
   drawService();
@@ -174,7 +173,7 @@ async function openDocument(source, button) {
   try {
     passages.showDocument(await kiosk.readDocument(source.source), source.passage);
   } catch {
-    byId("document-title").textContent = source.document;
+    quote(byId("document-title"), source.document);
     byId("document-text").textContent = say("document.missing");
   }
   show("document", "document-title");

@@ -1,14 +1,19 @@
 // The passages that were found, as cards, and a whole document to read one in its place.
 
-import { fill, say, worded } from "./words.js";
+import { fill, quote, worded } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 
+// Where in the document: a heading in the document's language, a page in the reader's.
 function place(source) {
   const parts = [];
-  if (source.heading) parts.push(source.heading);
-  if (source.page) parts.push(say("passages.page", { page: source.page }));
-  return parts.join(" · ");
+  if (source.heading) parts.push(inline(source.heading));
+  if (source.page) parts.push(worded("span", "passages.page", { page: source.page }));
+  return parts.length > 1 ? [parts[0], " · ", parts[1]] : parts;
+}
+
+function inline(text) {
+  return quote(document.createElement("bdi"), text);
 }
 
 function card(source, openDocument) {
@@ -21,12 +26,11 @@ function card(source, openDocument) {
   number.className = "passage-number";
   number.textContent = source.number;
   const title = document.createElement("h3");
-  title.textContent = source.document;
+  title.append(inline(source.document));
   const where = document.createElement("p");
   where.className = "passage-place";
-  where.textContent = place(source);
-  const text = document.createElement("blockquote");
-  text.textContent = source.text;
+  where.append(...place(source));
+  const text = quote(document.createElement("blockquote"), source.text);
   text.id = `passage-text-${source.number}`;
 
   const more = worded("button", "passages.more");
@@ -85,28 +89,29 @@ export function goToPassage(number) {
 }
 
 export function showDocument(content, passage) {
-  byId("document-title").textContent = content.title;
+  quote(byId("document-title"), content.title);
   const parts = [];
   let heading = "";
   for (const item of content.passages) {
     if (item.heading && item.heading !== heading) {
-      const title = document.createElement("h2");
-      title.textContent = heading = item.heading;
-      parts.push(title);
+      heading = item.heading;
+      parts.push(quote(document.createElement("h2"), heading));
     }
-    const text = document.createElement("p");
-    text.textContent = item.text;
-    if (item.passage === passage) {
-      text.className = "is-found";
-      text.id = "found";
-      text.tabIndex = -1;
-      const note = worded("strong", "document.found");
-      note.className = "found-note";
-      text.prepend(note);
-    }
-    parts.push(text);
+    const text = quote(document.createElement("p"), item.text);
+    parts.push(item.passage === passage ? found(text) : text);
   }
   byId("document-text").replaceChildren(...parts);
+}
+
+function found(text) {
+  const box = document.createElement("div");
+  box.className = "is-found";
+  box.id = "found";
+  box.tabIndex = -1;
+  const note = worded("strong", "document.found");
+  note.className = "found-note";
+  box.append(note, text);
+  return box;
 }
 
 export function clearPassages() {

@@ -3,16 +3,23 @@
 
 let words = {};
 let chosen = "en";
+let borrowed = ""; // the language of the words, where it is not the page's: there is no file for that one
+let several = false;
 
 export function language() {
   return chosen;
 }
 
-export function useLanguage(code, direction, table) {
-  chosen = code;
-  words = table;
-  document.documentElement.lang = code;
-  document.documentElement.dir = direction;
+// facts: what the kiosk says of itself.
+export function useLanguage(facts, code) {
+  const entry = facts.languages.find((item) => item.code === code) ?? facts.languages[0];
+  const base = (tag) => tag.toLowerCase().split("-")[0];
+  chosen = entry.code;
+  words = facts.words[chosen];
+  borrowed = base(entry.words) === base(chosen) ? "" : entry.words;
+  several = facts.languages.length > 1;
+  document.documentElement.lang = chosen;
+  document.documentElement.dir = entry.direction;
   fill(document);
 }
 
@@ -36,19 +43,36 @@ export function languageName(code) {
 }
 
 export function fill(root) {
-  for (const element of root.querySelectorAll("[data-word]")) {
-    element.textContent = say(element.dataset.word, element.dataset);
-  }
+  for (const element of root.querySelectorAll("[data-word]")) refill(element);
   for (const element of root.querySelectorAll("[data-label]")) {
     element.setAttribute("aria-label", say(element.dataset.label, element.dataset));
   }
 }
 
-// An element that knows its word, so that it changes with the language.
+// Gives an element its word, which changes with the language.
+export function put(element, key, values = {}) {
+  for (const name of Object.keys(element.dataset)) delete element.dataset[name];
+  Object.assign(element.dataset, { word: key, ...values });
+  refill(element);
+}
+
+function refill(element) {
+  element.textContent = say(element.dataset.word, element.dataset);
+  for (const name of ["lang", "dir"]) element.removeAttribute(name);
+  if (borrowed) Object.assign(element, { lang: borrowed, dir: "auto" });
+}
+
 export function worded(tag, key, values = {}) {
   const element = document.createElement(tag);
-  element.dataset.word = key;
-  Object.assign(element.dataset, values);
-  element.textContent = say(key, values);
+  put(element, key, values);
+  return element;
+}
+
+// Sets a document's text. Nobody wrote down its language: a kiosk that speaks one is taken to hold documents in that
+// one, and elsewhere a screen reader is told that it is unknown. The letters say in which direction they run.
+export function quote(element, text) {
+  element.textContent = text;
+  element.dir = "auto";
+  if (several) element.lang = "";
   return element;
 }
