@@ -2,6 +2,8 @@
 
 import shutil
 
+from playwright.sync_api import expect
+
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
     "chromium is not installed: run scripts/system_packages.sh tests",
@@ -15,3 +17,5 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+expect.set_options(timeout=60_000)  # what a test waits for comes late on a busy machine

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from publicai_edge.artifact import FileSet
 from publicai_edge.pipeline.build import Built, build
@@ -31,6 +32,11 @@ pytest_plugins = ["tests.promises"]
 # interrupt a build would wait for an answer that cannot come.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples in every run, so that a failure belongs to the change it appears with; and no clock: how long an
+# example takes, or drawing it, says how busy the machine is.
+settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 RECIPE = ROOT / "recipes" / "demo.toml"
 
 

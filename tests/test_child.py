@@ -41,7 +41,7 @@ def bug(_payload: dict[str, Any], _progress: Progress) -> None:
 
 def linger(payload: dict[str, Any], _progress: Progress) -> None:
     Path(payload["file"]).write_text(str(os.getpid()))
-    time.sleep(60)
+    time.sleep(600)
 
 
 def test_result_and_messages_come_back() -> None:
@@ -68,7 +68,7 @@ def test_child_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(EngineError, match="should sleep had not ended after 1 seconds"):
         child.run(f"{HERE}:linger", {"file": str(tmp_path / "pid")}, what="sleep", progress=Silent(), limit_seconds=1)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
 
 
 def test_bug_in_a_child_brings_its_traceback() -> None:
@@ -77,19 +77,16 @@ def test_bug_in_a_child_brings_its_traceback() -> None:
 
 
 def test_child_dies_when_its_parent_is_killed(tmp_path: Path) -> None:
+    from tests.service.conftest import runs, until  # here, as each child imports this file
+
     note = tmp_path / "pid"
     code = (
         "from publicai_edge import child; from publicai_edge.progress import Silent; "
         f"child.run('{HERE}:linger', {{'file': {str(note)!r}}}, what='x', progress=Silent())"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[1])
-    deadline = time.monotonic() + 20
-    while not (note.exists() and note.read_text()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: note.exists() and note.read_text(), "the child runs")
     pid = int(note.read_text())
     parent.kill()
     parent.wait()
-    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[1][:3]:
-        assert time.monotonic() < deadline, "the child outlived its parent"
-        time.sleep(0.05)
+    until(lambda: not runs(pid), "the child ends with its parent")

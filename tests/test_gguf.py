@@ -84,10 +84,10 @@ def test_mutated_headers_are_answered_quickly_with_a_typed_error_or_a_header(mod
         data = bytearray(good)
         for _ in range(generator.randint(1, 8)):
             data[generator.randrange(0, 600)] = generator.randrange(256)
-        started = time.monotonic()
+        started = time.process_time()
         with pytest.raises(ModelError):  # the data is cut off, so none can be whole
             read(tmp_path, bytes(data))
-        assert time.monotonic() - started < 5
+        assert time.process_time() - started < 5
 
 
 def test_places_of_keys_cover_the_metadata_and_strings_are_read_from_them(model: Path) -> None:

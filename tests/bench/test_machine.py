@@ -1,6 +1,7 @@
 """What is read of a machine, on made-up ones and on this one; and energy, limits and neighbours."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -40,7 +41,8 @@ def test_nothing_that_names_the_owner_is_told() -> None:
     import socket
 
     told = repr(machine.facts())
-    assert socket.gethostname() not in told
+    # As a word: the name of a container may be a few letters that stand in any text.
+    assert socket.gethostname() not in re.findall(r"[\w.-]+", told)
     assert f"'{getpass.getuser()}'" not in told
 
 
@@ -72,12 +74,17 @@ def test_a_workers_time_is_read_as_ones_own() -> None:
         try:
             alone, both = host.processor_time(os.getpid()), host.processor_time(os.getpid(), worker.pid)
             before = alone(), both()
-            time.sleep(1.0)
-            after = alone(), both()
+            ends = time.monotonic() + 60  # on a busy machine the worker's turn comes late
+            while True:
+                time.sleep(0.1)
+                after = alone(), both()
+                own = after[1][1] - before[1][1] - (after[0][1] - before[0][1])
+                if own > 0.2 or time.monotonic() > ends:
+                    break
         finally:
             worker.kill()
     assert after[0][0] - before[0][0] > 0.2, "the processors were busy"
-    assert after[1][1] - before[1][1] > after[0][1] - before[0][1] + 0.2
+    assert own > 0.2
 
 
 def test_energy_is_told_or_said_why_not(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from publicai_edge.bench.settings import Effort, Settings, Target
 from publicai_edge.bench.turns import Side
 from publicai_edge.errors import EngineError, HostError
 from publicai_edge.progress import Recorder, Silent
+from tests.bench.lanes import CLOCK
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = Settings(threads=1, lengths=(128,), tokens=32, parts=("speed",))
@@ -22,8 +23,9 @@ EFFORT = Effort(rounds=10, within=1.0, seconds=0.0)
 
 
 @pytest.fixture(autouse=True)
-def found_by_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def found_by_the_processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv(CLOCK, str(tmp_path / "clock"))
 
 
 def side(kind: str = "", python: str = sys.executable) -> Side:
@@ -119,4 +121,4 @@ def test_a_real_model_takes_turns_with_itself(model: Path, tmp_path: Path) -> No
     assert before.engine == after.engine
     assert "llama-cpp-python" in before.engine
     assert {figure.name for figure in before.figures} == {"decode@0", "prefill@32", "decode@32"}
-    assert all(100 > value > 0.01 for values in before.turns.ratios.values() for value in values)  # type: ignore[union-attr]
+    assert all(1e4 > value > 1e-4 for values in before.turns.ratios.values() for value in values)  # type: ignore[union-attr]

@@ -231,7 +231,7 @@ def test_update_that_no_kiosk_would_open_is_not_written(pair: tuple[Path, Path],
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_damaged_update_raises_only_our_own_errors(
     pair: tuple[Path, Path], tmp_path: Path, data: st.DataObject
 ) -> None:

@@ -202,7 +202,7 @@ def test_ctrl_c_in_a_build_ends_with_130_and_the_next_run_continues(seed: Seed, 
         assert line, said
         said += line
     os.killpg(building.pid, signal.SIGINT)
-    rest = building.communicate(timeout=60)[1]
+    rest = building.communicate(timeout=180)[1]
     assert building.returncode == 130
     assert "Error: Interrupted." in rest
     assert "Next: Run the same command again; what is done is kept." in rest

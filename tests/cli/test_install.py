@@ -66,7 +66,7 @@ def test_demo_is_updated_by_what_one_changed_document_takes_and_goes_back(
     began = time.monotonic()
     done = run("apply", tmp_path / "update.zip", *to, "--unsigned", "--no-self-test", "--json")
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 180
     assert json.loads(done.stdout)["version"] == "1.1.0"
     assert _version(run, to) == ("1.1.0", "1.0.0")
     assert run("verify", json.loads(done.stdout)["path"]).returncode == 0

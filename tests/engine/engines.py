@@ -17,7 +17,7 @@ SHA = "0" * 64
 SENTENCE = "You answer questions about a town library from the passages you are given, in one short sentence. "
 
 
-def use(engine: WorkerEngine, body: Body, seconds: float = 30.0) -> None:
+def use(engine: WorkerEngine, body: Body, seconds: float = 120.0) -> None:
     """Run a test's body with an engine that is started before and closed after it."""
 
     async def main() -> None:

@@ -1,7 +1,7 @@
 """The supervisor with a fake worker: several answers at once, the line before them, and counts that add up."""
 
 import asyncio
-import time
+import math
 from contextlib import aclosing
 from typing import Any
 
@@ -17,14 +17,14 @@ from tests.engine.fake_engine import adds_up, ask, engine, places
 def test_several_answers_run_at_once_and_each_gets_its_own_text() -> None:
     async def body(made: WorkerEngine) -> None:
         await made.ready()
-        before = time.monotonic()
-        asked = [collect(made, ask(name=f"n{number}.", words=5, pause=0.05)) for number in range(4)]
-        for number, events in enumerate(await asyncio.gather(*asked)):
+        asked = asyncio.gather(*[collect(made, ask(name=f"n{number}.", words=5, pause=0.05)) for number in range(4)])
+        await asyncio.sleep(0)
+        assert made.metrics.slots_busy == 4, "the worker has all of them before one has ended"
+        for number, events in enumerate(await asked):
             assert text(events) == "".join(f"n{number}.{word} " for word in range(1, 6))
             assert places(events) == []
             assert isinstance(events[0], Started)
             assert isinstance(events[-1], Finished)
-        assert time.monotonic() - before < 4 * 5 * 0.05
         assert adds_up(made, 4)
 
     use(engine(), body)
@@ -38,7 +38,6 @@ def test_slots_are_the_fewer_of_those_configured_and_those_the_worker_has(
         early = asyncio.gather(*[collect(made, ask(words=3, pause=0.02)) for _ in range(6)])
         await made.ready()
         assert made.metrics.slots == expected
-        await asyncio.sleep(0.03)
         assert made.metrics.slots_busy == expected
         assert made.metrics.queued == 6 - expected
         assert all(text(events) for events in await early)  # the fake ends when it gets more than its slots
@@ -77,7 +76,7 @@ def test_full_line_refuses_and_pushes_out_only_for_a_smaller_share() -> None:
     async def body(made: WorkerEngine) -> None:
         await made.ready()
         greedy = [asyncio.create_task(collect(made, ask("greedy", words=3, pause=0.02))) for _ in range(3)]
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         with pytest.raises(OverloadedError):
             await collect(made, ask("greedy"))
         patron = await collect(made, ask("patron"))
@@ -139,7 +138,9 @@ def test_seconds_to_wait_come_from_the_answers_measured() -> None:
             return int(caught.value.facts["retry_after"])
 
         assert await refused() == 10  # nothing is known yet
-        assert await refused() == 1
+        measured = made._line.answer_seconds
+        assert 0 < measured < 60
+        assert await refused() == math.ceil(measured)  # of two who wait, one is let in when one answer has ended
 
     use(engine(slots=1, queue=2), body)
 

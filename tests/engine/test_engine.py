@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from publicai_edge.engine.protocol import ChatMessage, Delta, Queued
 from publicai_edge.errors import ContextOverflowError, EngineError, ModelError, OverloadedError
 from publicai_edge.progress import Silent
 from tests.engine.engines import SENTENCE, SHA, answer, request_of, shared_prompt, use_model
+from tests.engine.fake_engine import until
 
 SYSTEM = SENTENCE * 6
 request = partial(request_of, SYSTEM)
@@ -164,9 +165,11 @@ def test_cancelled_request_frees_the_engine(model: Path) -> None:
             async for event in events:
                 if isinstance(event, Delta):
                     break
-        text, _, finished = await asyncio.wait_for(answer(engine, request("Hello", max_tokens=4)), 5)
+        text, _, finished = await answer(engine, request("Hello", max_tokens=4))
         assert text
         assert finished.completion_tokens <= 4
+        await until(lambda: engine.metrics.slots_busy == 0)
+        assert engine.metrics.completion_tokens < 200, "the story was written on"
 
     use_model(config(model, None), body)
 
@@ -187,7 +190,7 @@ def test_those_who_wait_know_their_place_and_too_many_are_refused(model: Path) -
             return text
 
         tasks = [asyncio.create_task(one(number)) for number in range(4)]
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)
         with pytest.raises(OverloadedError) as caught:
             await one(99)
         assert caught.value.facts["retry_after"] > 0
@@ -206,8 +209,9 @@ def test_killed_worker_fails_one_answer_and_the_next_is_answered(model: Path, st
         with pytest.raises(EngineError, match="stopped while it was answering"):
             async for event in engine.chat(request("A long story, please.", max_tokens=900)):
                 if isinstance(event, Delta):
-                    os.kill(first, signal.SIGKILL)
-        text, _, _ = await asyncio.wait_for(answer(engine, request("Hello")), 10)
+                    with suppress(ProcessLookupError):  # what it said before comes when it is gone
+                        os.kill(first, signal.SIGKILL)
+        text, _, _ = await answer(engine, request("Hello"))
         assert text
         assert engine.pid != first
 
@@ -247,7 +251,7 @@ def test_killed_worker_loses_only_the_answers_in_flight(model: Path, state: Path
         await asyncio.sleep(0)
         assert engine.pid
         os.kill(engine.pid, signal.SIGKILL)
-        texts = [text for text, _, _ in await asyncio.wait_for(asyncio.gather(*others), 20)]
+        texts = [text for text, _, _ in await asyncio.gather(*others)]
         assert all(texts)
         results = await asyncio.gather(*stories, return_exceptions=True)
         assert any(isinstance(result, EngineError) for result in results)

@@ -156,9 +156,10 @@ def test_the_batch_is_in_the_order_of_the_sequences(desk: Desk, monkeypatch: pyt
     assert any(len(set(order)) == SLOTS for order in orders)
 
 
-def test_answers_go_on_while_a_long_prompt_is_read(loaded: LlamaModel) -> None:
+def test_answers_go_on_while_a_long_prompt_is_read(loaded: LlamaModel, monkeypatch: pytest.MonkeyPatch) -> None:
     for desk in make_desk(loaded, limit=2048):
         desk.scheduler._reading.rate = 200.0
+        monkeypatch.setattr(desk.scheduler._reading, "saw", lambda *_: None)  # how fast this machine is does not count
         desk.scheduler.admit(0, ask("Tell me a long story.", None, max_tokens=40))
         while desk.scheduler.counts.steps < 3:
             desk.scheduler.step()

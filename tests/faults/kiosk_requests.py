@@ -10,6 +10,8 @@ import httpx
 from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from tests.kiosk.conftest import PATIENCE
+
 # --- from the schema ---
 
 
@@ -32,7 +34,7 @@ def server_errors(url: str, description: dict[str, Any], *, each: int) -> list[s
                       suppress_health_check=list(HealthCheck))  # fmt: skip
             @given(case=operation.as_strategy(generation_mode=mode))
             def one(case: Any) -> None:
-                answer = case.call(base_url=url)
+                answer = case.call(base_url=url, timeout=PATIENCE)
                 if answer.status_code >= 500:
                     found.append(f"{case.method} {case.formatted_path}: {answer.status_code}")
 
@@ -80,7 +82,7 @@ def odd_bodies(path: str) -> Iterator[bytes]:
 def odd_answers(url: str, *, every: int = 1) -> list[str]:
     """Send one in ``every`` odd bodies to its route; return the 5xx answers and what was not answered at all."""
     found = []
-    with httpx.Client(base_url=url, timeout=30) as client:
+    with httpx.Client(base_url=url, timeout=PATIENCE) as client:
         for path in BODIES:
             for body in islice(odd_bodies(path), 0, None, every):
                 try:
@@ -131,7 +133,7 @@ def admitted(port: int, known: list[tuple[str, str]]) -> list[str]:
 
 def _status(port: int, method: str, path: str, lines: list[str]) -> int:
     head = [f"{method} {path} HTTP/1.1", *lines, "Content-Type: application/json", "Content-Length: 2", "", "{}"]
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall("\r\n".join(head).encode())
         answer = b""
         while b"\r\n" not in answer and (piece := connection.recv(4096)):

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from publicai_edge.bundle.open import open_bundle
@@ -105,4 +104,4 @@ def test_a_guard_that_is_off_is_found(kiosk: Running, monkeypatch: pytest.Monkey
     assert admitted(kiosk.port, known) == []
     monkeypatch.setattr(guard.Guard, "_refusal", lambda *_: None)
     assert len(admitted(kiosk.port, known)) == 24
-    assert httpx.get(f"{kiosk.url}/api/kiosk", headers={"origin": "http://evil.example"}).status_code == 200
+    assert kiosk.client().get("/api/kiosk", headers={"origin": "http://evil.example"}).status_code == 200

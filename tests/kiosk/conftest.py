@@ -23,6 +23,8 @@ from tests.kiosk.fakes import FakeDocuments, FakeEngine
 
 DIGEST = "sha256:" + "ab" * 32
 MODEL = b"not a model, and never loaded here"
+PATIENCE = 60.0
+"""Seconds that a test waits for something; far beyond what it takes, so that a busy machine fails nothing."""
 
 
 def manifest(**changes: Any) -> Manifest:
@@ -134,7 +136,7 @@ class Running:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self) -> httpx.Client:
-        client = httpx.Client(base_url=self.url, timeout=10)
+        client = httpx.Client(base_url=self.url, timeout=PATIENCE)
         self.clients.append(client)
         return client
 
@@ -161,7 +163,7 @@ def running(bundle: Bundle, engine: FakeEngine, documents: FakeDocuments, **opti
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()
-    held = Running(port, engine, documents, app.state.kiosk, ready.result(10))
+    held = Running(port, engine, documents, app.state.kiosk, ready.result(PATIENCE))
     try:
         yield held
     finally:
@@ -169,7 +171,7 @@ def running(bundle: Bundle, engine: FakeEngine, documents: FakeDocuments, **opti
             client.close()
         held.loop.call_soon_threadsafe(held.kiosk.end_streams)
         server.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 
@@ -199,8 +201,8 @@ def eventually() -> Callable[[Callable[[], bool]], None]:
     """Wait until something holds that another thread brings about."""
     import time
 
-    def wait(holds: Callable[[], bool], seconds: float = 5.0) -> None:
-        end = time.monotonic() + seconds
+    def wait(holds: Callable[[], bool]) -> None:
+        end = time.monotonic() + PATIENCE
         while not holds():
             assert time.monotonic() < end, "it did not come about"
             time.sleep(0.01)

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.engine.embedder import CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE, Embedder, EmbeddingConfig
 from publicai_edge.kiosk import embedding
-from tests.kiosk.conftest import Running, manifest, running, write_bundle
+from tests.kiosk.conftest import PATIENCE, Running, manifest, running, write_bundle
 from tests.kiosk.fakes import FakeDocuments, FakeEngine
 
 MODEL = "all-MiniLM-L6-v2"
@@ -104,14 +104,14 @@ def test_another_model_and_a_bundle_without_one_are_not_found(client: openai.Ope
     bare = write_bundle(tmp_path / "bare", manifest(embedding=None, knowledge=None))
     with running(bare, FakeEngine(), FakeDocuments(), open_documents=None) as held:
         body = {"model": MODEL, "input": "x"}
-        answer = httpx.post(f"{held.url}/v1/embeddings", json=body)
+        answer = held.client().post("/v1/embeddings", json=body)
         assert answer.status_code == 404
         assert answer.json()["error"]["code"] == "model_not_found"
-        assert len(httpx.get(f"{held.url}/v1/models").json()["data"]) == 1
+        assert len(held.client().get("/v1/models").json()["data"]) == 1
 
 
 def test_a_broken_model_is_told_and_does_not_end_the_kiosk(kiosk: Running) -> None:
-    answer = httpx.post(f"{kiosk.url}/v1/embeddings", json={"model": MODEL, "input": "x"})
+    answer = kiosk.client().post("/v1/embeddings", json={"model": MODEL, "input": "x"})
     assert answer.status_code == 503
     assert answer.headers["retry-after"]
     assert "bundle" not in json.dumps(answer.json())
@@ -125,7 +125,7 @@ def gate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Ev
     real = Embedder.encode
 
     def slow(self: Embedder, texts: list[str], kind: Any) -> Any:
-        assert held.wait(20)
+        assert held.wait(PATIENCE)
         return real(self, texts, kind)
 
     monkeypatch.setattr(Embedder, "encode", slow)
@@ -140,7 +140,7 @@ def test_the_page_answers_while_vectors_are_made_and_the_line_is_bounded(
 
     def ask() -> None:
         body = {"model": MODEL, "input": ["opening hours"] * 3}
-        answers.append(httpx.post(f"{kiosk.url}/v1/embeddings", json=body, timeout=30))
+        answers.append(httpx.post(f"{kiosk.url}/v1/embeddings", json=body, timeout=PATIENCE))
 
     embeddings = kiosk.kiosk.embeddings
     assert embeddings
@@ -154,7 +154,7 @@ def test_the_page_answers_while_vectors_are_made_and_the_line_is_bounded(
     assert int(answers[0].headers["retry-after"]) == 2 * embedding.MOST_WAITING
     gate.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE)
     assert [answer.status_code for answer in answers[1:]] == [200] * embedding.MOST_WAITING
     assert embeddings._waiting == 0
 
@@ -164,10 +164,10 @@ def test_a_client_that_leaves_ends_the_work(
 ) -> None:
     body = {"model": MODEL, "input": ["opening hours"] * 100}
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{kiosk.url}/v1/embeddings", json=body, timeout=httpx.Timeout(5, read=0.2))
+        httpx.post(f"{kiosk.url}/v1/embeddings", json=body, timeout=httpx.Timeout(PATIENCE, read=0.2))
     embeddings = kiosk.kiosk.embeddings
     assert embeddings
     eventually(lambda: embeddings._waiting == 0)
     gate.set()
-    quick = httpx.post(f"{kiosk.url}/v1/embeddings", json=body | {"input": "hours"}, timeout=10)
+    quick = httpx.post(f"{kiosk.url}/v1/embeddings", json=body | {"input": "hours"}, timeout=PATIENCE)
     assert quick.status_code == 200

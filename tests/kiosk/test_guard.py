@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from publicai_edge.kiosk.guard import MAX_BODY, own_names
-from tests.kiosk.conftest import Running, manifest, running, write_bundle
+from tests.kiosk.conftest import PATIENCE, Running, manifest, running, write_bundle
 from tests.kiosk.fakes import FakeDocuments, FakeEngine
 
 
@@ -41,9 +41,8 @@ ROUTES = [
 
 
 def send(port: int, data: bytes) -> tuple[int, dict[str, str], bytes]:
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall(data)
-        connection.settimeout(5)
         answer = b""
         while b"\r\n\r\n" not in answer:
             piece = connection.recv(65536)

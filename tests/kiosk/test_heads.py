@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from tests.kiosk.conftest import Running
+from tests.kiosk.conftest import PATIENCE, Running
 
 ENDLESS = {
     "an address": "GET /",
@@ -18,7 +18,7 @@ ENDLESS = {
 @pytest.mark.promise("R9")
 @pytest.mark.parametrize("what", ENDLESS)
 def test_a_head_without_end_is_cut_off(kiosk: Running, what: str) -> None:
-    with socket.create_connection(("127.0.0.1", kiosk.port), timeout=3) as connection:
+    with socket.create_connection(("127.0.0.1", kiosk.port), timeout=PATIENCE) as connection:
         connection.sendall(ENDLESS[what].format(port=kiosk.port).encode())
         with contextlib.suppress(ConnectionError):
             for _ in range(256):

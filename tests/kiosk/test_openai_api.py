@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from publicai_edge.errors import ContextOverflowError, EngineError, OverloadedError
 from publicai_edge.kiosk.openai_form import ChatForm, CompletionForm, EmbeddingForm, expected
-from tests.kiosk.conftest import Running
+from tests.kiosk.conftest import PATIENCE, Running
 from tests.kiosk.fakes import ANSWER
 
 MODEL = "SmolLM2-135M-Instruct"
@@ -189,10 +189,10 @@ def test_an_error_after_the_first_word_is_an_error_of_the_stream(kiosk: Running,
 def test_a_client_that_leaves_ends_the_engines_work(
     kiosk: Running, stream: bool, eventually: Callable[[Callable[[], bool]], None]
 ) -> None:
-    kiosk.engine.pause = 0.05
+    kiosk.engine.pause = 0.5
     body = {"model": MODEL, "messages": TURNS, "stream": stream}
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{kiosk.url}/v1/chat/completions", json=body, timeout=httpx.Timeout(5, read=0.03))
+        httpx.post(f"{kiosk.url}/v1/chat/completions", json=body, timeout=httpx.Timeout(PATIENCE, read=0.1))
     eventually(lambda: kiosk.engine.closed_streams == 1)
     assert kiosk.engine.finished_streams == 0
 

@@ -130,10 +130,10 @@ def test_what_is_not_kept_to_or_costs_too_much_is_refused(schema: dict[str, Any]
 def test_references_that_multiply_are_refused_at_once() -> None:
     """As a billion laughs: each definition is ten times the next."""
     parts = {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 10} for n in range(6)}
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(RefusedSchemaError, match="more than 512 parts"):
         check_schema({"$ref": "#/$defs/d0", "$defs": {**parts, "d6": TEXT}})
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 words = st.sampled_from(

@@ -2,8 +2,7 @@
 
 import asyncio
 import re
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +31,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, kiosk: Running) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(60_000)
     held = context.new_page()
     problems: list[str] = []
     requests: list[str] = []
@@ -91,18 +91,16 @@ def test_a_passage_is_read_in_its_document_and_the_answer_is_still_there(page: P
     expect(page.locator("#answer")).to_contain_text("The library opens")
 
 
-def test_stop_keeps_what_was_written_and_ends_the_engines_work(page: Page, kiosk: Running) -> None:
-    kiosk.engine.pause = 0.1
+def test_stop_keeps_what_was_written_and_ends_the_engines_work(
+    page: Page, kiosk: Running, eventually: Callable[[Callable[[], bool]], None]
+) -> None:
+    kiosk.engine.pause = 0.5
     ask(page)
     expect(page.locator("#answer")).to_contain_text("The library")
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#ending")).to_have_text("You stopped the answer here.")
     expect(page.locator("#answer")).to_contain_text("The library")
-    for _ in range(100):
-        if kiosk.engine.closed_streams:
-            break
-        time.sleep(0.02)
-    assert kiosk.engine.closed_streams == 1
+    eventually(lambda: kiosk.engine.closed_streams == 1)
     assert kiosk.engine.finished_streams == 0
 
 
@@ -131,20 +129,19 @@ def test_ending_the_session_leaves_nothing_on_the_page_or_in_the_kiosk(page: Pag
     assert page.get_by_label("Your question").input_value() == ""
 
 
-def test_leaving_the_page_ends_the_session(page: Page, kiosk: Running) -> None:
+def test_leaving_the_page_ends_the_session(
+    page: Page, kiosk: Running, eventually: Callable[[Callable[[], bool]], None]
+) -> None:
     ask(page)
     expect(page.locator("#announcer")).to_contain_text("The answer is complete.")
     assert len(kiosk.kiosk.sessions) == 1
     page.goto("about:blank")
-    for _ in range(100):
-        if not len(kiosk.kiosk.sessions):
-            break
-        time.sleep(0.02)
-    assert len(kiosk.kiosk.sessions) == 0
+    eventually(lambda: len(kiosk.kiosk.sessions) == 0)
 
 
 def test_a_page_nobody_uses_asks_and_then_wipes_itself(browser: Browser, kiosk: Running) -> None:
     context = browser.new_context()
+    context.set_default_timeout(60_000)
     page = context.new_page()
     page.clock.install()
     page.goto(kiosk.url)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-import time
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.errors import EngineError, OverloadedError
 from publicai_edge.kiosk.sessions import COOKIE, Sessions
-from tests.kiosk.conftest import Running, running
+from tests.kiosk.conftest import PATIENCE, Running, running
 from tests.kiosk.fakes import FakeDocuments, FakeEngine
 
 CANARY = "kanarienvogel-4711"
@@ -45,26 +45,25 @@ def test_passages_arrive_while_the_model_still_loads(kiosk: Running) -> None:
     kiosk.engine.gate = asyncio.Event()
     with kiosk.client().stream("POST", "/api/ask", json=QUESTION) as response:
         lines = response.iter_lines()
-        begun = time.monotonic()
         assert json.loads(next(lines))["type"] == "passages"
         assert json.loads(next(lines)) == {"type": "preparing", "state": "loading"}
-        assert time.monotonic() - begun < 1
         kiosk.open_gate()
         assert json.loads(next(lines))["type"] == "started"
 
 
 def test_a_slow_opening_of_the_documents_keeps_nothing_else_waiting(bundle: Bundle, engine: FakeEngine) -> None:
+    asked = threading.Event()
+
     class Slow(FakeDocuments):
         def __init__(self) -> None:
-            time.sleep(0.6)
+            assert asked.wait(PATIENCE)
             super().__init__()
 
-    begun = time.monotonic()
     with running(bundle, engine, None, open_documents=Slow) as held:  # type: ignore[arg-type]
         client = held.client()
         assert client.get("/").status_code == 200
         assert client.get("/api/status").json() == {"engine": "ready", "documents": "opening"}
-        assert time.monotonic() - begun < 0.6
+        asked.set()
         assert events(client.post("/api/ask", json=QUESTION))[0]["type"] == "passages"
 
 
@@ -98,13 +97,15 @@ def test_a_service_that_searches_leaves_nothing_in_the_session(kiosk: Running) -
 
 
 def test_ending_the_session_ends_its_answer(kiosk: Running, eventually: Eventually) -> None:
-    kiosk.engine.pause = 0.05
+    kiosk.engine.pause = 0.5
     client = kiosk.client()
     with client.stream("POST", "/api/ask", json=QUESTION) as response:
         lines = response.iter_lines()
         next(lines)
         client.cookies.set(COOKIE, response.cookies[COOKIE], path="/api")
-        other = httpx.post(f"{kiosk.url}/api/session/end", json={}, cookies={COOKIE: response.cookies[COOKIE]})
+        other = httpx.post(
+            f"{kiosk.url}/api/session/end", json={}, cookies={COOKIE: response.cookies[COOKIE]}, timeout=PATIENCE
+        )
         assert other.json() == {"ended": True}
         rest = list(lines)
     assert not any('"done"' in line for line in rest)
@@ -113,7 +114,7 @@ def test_ending_the_session_ends_its_answer(kiosk: Running, eventually: Eventual
 
 
 def test_a_client_that_leaves_ends_the_engines_work(kiosk: Running, eventually: Eventually) -> None:
-    kiosk.engine.pause = 0.05
+    kiosk.engine.pause = 0.5
     with kiosk.client().stream("POST", "/api/ask", json=QUESTION) as response:
         next(response.iter_lines())
     eventually(lambda: kiosk.engine.closed_streams == 1)
@@ -121,12 +122,12 @@ def test_a_client_that_leaves_ends_the_engines_work(kiosk: Running, eventually: 
 
 
 def test_sessions_over_the_limit_and_idle_ones_are_gone(bundle: Bundle) -> None:
-    engine, documents = FakeEngine(), FakeDocuments()
-    with running(bundle, engine, documents, sessions=Sessions(0.05)) as held:
+    engine, documents, now = FakeEngine(), FakeDocuments(), 0.0
+    with running(bundle, engine, documents, sessions=Sessions(60, clock=lambda: now)) as held:
         client = held.client()
         client.post("/api/ask", json=QUESTION)
         first = client.cookies[COOKIE]
-        time.sleep(0.1)
+        now = 61.0
         client.post("/api/ask", json=QUESTION)
         assert client.cookies[COOKIE] != first
         assert len(held.kiosk.sessions) == 1
@@ -218,7 +219,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     path=st.sampled_from(["/api/ask", "/v1/chat/completions", "/api/session/end"]),
     question=_JSON,
@@ -232,7 +233,7 @@ def test_no_generated_request_is_a_failure_of_the_kiosk(
         body = QUESTION | {"question": question}
     content = raw if raw is not None else json.dumps(body).encode()
     response = httpx.post(
-        f"{kiosk.url}{path}", content=content, headers={"content-type": "application/json"}, timeout=10
+        f"{kiosk.url}{path}", content=content, headers={"content-type": "application/json"}, timeout=PATIENCE
     )
     assert response.status_code < 500
 

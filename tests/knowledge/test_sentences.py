@@ -49,6 +49,6 @@ def test_a_word_without_end_is_cut():
 
 def test_a_long_document_of_doubtful_sentences_takes_no_longer_than_its_length():
     text = "e.g. a. b. c. " * 100_000
-    started = time.monotonic()
+    started = time.process_time()
     assert split_words(split_sentences(text)[0], 120)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10

@@ -114,7 +114,7 @@ def test_a_model_is_told_from_an_importance_matrix(model: Path) -> None:
 def test_mutated_files_are_answered_with_a_matrix_or_a_typed_error(tmp_path: Path) -> None:
     path = tmp_path / "imatrix.gguf"
     imatrix_file.write(path, matrix())
-    good, rng, started = path.read_bytes(), random.Random(5), time.monotonic()
+    good, rng, started = path.read_bytes(), random.Random(5), time.process_time()
     refused = 0
     for _ in range(1500):
         data = bytearray(good)
@@ -126,4 +126,4 @@ def test_mutated_files_are_answered_with_a_matrix_or_a_typed_error(tmp_path: Pat
         except ModelError:
             refused += 1
     assert refused > 300
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20

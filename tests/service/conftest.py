@@ -75,8 +75,14 @@ class Kiosk:
         return self
 
     def worker(self) -> int:
-        until(lambda: len(children(self.process.pid)) == 1, "there is one worker")
-        return children(self.process.pid)[0]
+        found: list[int] = []
+
+        def one() -> bool:
+            found[:] = children(self.process.pid)
+            return len(found) == 1
+
+        until(one, "there is one worker")
+        return found[0]
 
     def end(self, sign: signal.Signals = signal.SIGINT) -> int:
         """End the kiosk and return its exit code."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import openai
 
-from tests.service.conftest import PATIENCE, Kiosk, children
+from tests.service.conftest import PATIENCE, Kiosk, children, until
 
 MODEL = "SmolLM2-135M-Instruct"
 PATRONS = 8
@@ -102,7 +102,7 @@ class Patron:
 
 
 class Crowd:
-    """Eight patrons, each in a thread, while the ``with`` block lasts."""
+    """Eight patrons, each in a thread, while the ``with`` block lasts, and until :meth:`check_texts` can tell."""
 
     def __init__(self, kiosk: Kiosk) -> None:
         self.patrons = [Patron(kiosk, number) for number in range(PATRONS)]
@@ -114,10 +114,18 @@ class Crowd:
             thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if kind is None:
+                until(self._tells, "everybody has had an answer, and somebody one with his marker")
+        finally:
+            self._stop.set()
+            for thread in self._threads:
+                thread.join()
+
+    def _tells(self) -> bool:
+        served = all(any(turn.error is None for turn in patron.turns) for patron in self.patrons)
+        return served and any(patron.named for patron in self.patrons)
 
     @property
     def turns(self) -> list[Turn]:

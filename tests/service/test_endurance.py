@@ -50,11 +50,15 @@ pytestmark = pytest.mark.slow
 Serve = Callable[..., Kiosk]
 
 
-def growth(kiosk: Kiosk, seconds: float) -> float:
-    """Return by what part the memory of all processes has grown at most since the warm-up, the first fifth."""
+def growth(kiosk: Kiosk, seconds: float, warm: Callable[[], bool] = lambda: True) -> float:
+    """Return by what part the memory of all processes has grown at most since the warm-up.
+
+    That is the first fifth, and longer until ``warm`` says so.
+    """
     warm_up = min(seconds / 5, LONGEST_WARM_UP)
-    ends = time.monotonic() + seconds
     time.sleep(warm_up)
+    warm_up += until(warm, "everybody has had an answer")
+    ends = time.monotonic() + seconds - min(seconds / 5, LONGEST_WARM_UP)
     early, most = memory(kiosk), 0
     while time.monotonic() < ends:
         time.sleep(min(10.0, seconds / 5))
@@ -68,13 +72,13 @@ def growth(kiosk: Kiosk, seconds: float) -> float:
 def test_eight_patrons_get_their_own_text_and_memory_stays(serve: Serve, seconds: int, figure: Figure) -> None:
     kiosk = serve().wait_ready()
     with Crowd(kiosk) as crowd:
-        grown = growth(kiosk, seconds)
+        grown = growth(kiosk, seconds, lambda: all(patron.turns for patron in crowd.patrons))
     crowd.check_texts()
     figure("eight patrons served for", seconds, "s")
     figure("answers", len(crowd.turns), "")
     figure("failed answers", len(crowd.failed), "", bound="== 0")
     figure("growth of memory after warm-up", round(100 * grown, 2), "%", bound=f"< {100 * MOST_GROWTH:g}")
-    until(lambda: idle(kiosk), "every slot is free again", 5)
+    until(lambda: idle(kiosk), "every slot is free again")
 
 
 @pytest.mark.promise("R10", broken=True)
@@ -84,7 +88,7 @@ def test_a_kiosk_that_keeps_something_of_each_request_is_found(serve: Serve) -> 
     asking = threading.Thread(target=lambda: [kiosk.client.get("/api/status") for _ in iter(stop.is_set, True)])
     asking.start()
     try:
-        assert growth(kiosk, 2) > MOST_GROWTH
+        until(lambda: growth(kiosk, 2) > MOST_GROWTH, "the growth is found")
     finally:
         stop.set()
         asking.join()
@@ -117,8 +121,9 @@ def rush(kiosk: Kiosk) -> Rush:
     body = {"model": MODEL, "messages": words, "max_tokens": 24}
 
     def ask(_: int) -> httpx.Response:
-        everybody.wait(PATIENCE)
-        return httpx.post(f"{kiosk.url}v1/chat/completions", json=body, timeout=PATIENCE)
+        with httpx.Client(timeout=PATIENCE) as client:  # made before, as that takes longer than to ask
+            everybody.wait(PATIENCE)
+            return client.post(f"{kiosk.url}v1/chat/completions", json=body)
 
     with ThreadPoolExecutor(CROWD) as pool:
         answers = [pool.submit(ask, number) for number in range(CROWD)]
@@ -149,7 +154,7 @@ def test_of_too_many_each_waits_in_a_bounded_line_or_is_told_when_to_come_back(s
     figure("patrons at once in the rush", CROWD, "")
     figure("longest line", int(found.longest_line), "patrons", bound=QUEUE)
     figure("told to come back (503)", found.codes.count(503), "patrons", bound="> 0")
-    until(lambda: idle(kiosk), "every slot is free again", 5)
+    until(lambda: idle(kiosk), "every slot is free again")
 
 
 @pytest.mark.promise("R10", broken=True)

@@ -13,6 +13,8 @@ from tests.service.conftest import PATIENCE, Kiosk, until
 from tests.service.crowd import MODEL, PATRONS, TOPICS, Crowd, Patron, idle, memory, metric
 
 MOST_GROWTH = 1.05
+AT_ONCE = 30.0
+"""Seconds until a slot is free that somebody left: far less than the long answers would take, on a busy machine too."""
 
 pytestmark = pytest.mark.slow
 Serve = Callable[..., Kiosk]
@@ -28,22 +30,25 @@ def test_a_killed_worker_loses_only_the_answers_in_flight(serve: Serve, deaths: 
         for _ in range(deaths):
             time.sleep(4)
             worker = kiosk.worker()
-            killed.append(time.monotonic())
+            before = time.monotonic()
             os.kill(worker, signal.SIGKILL)
+            killed.append((before, time.monotonic()))
             until(lambda old=worker: kiosk.state() == "ready" and kiosk.worker() != old, "there is another worker")
         recovered = time.monotonic()
-        time.sleep(4)
+        for patron in crowd.patrons:
+            until(lambda he=patron: any(turn.ended > recovered and not turn.error for turn in he.turns), patron.marker)
     crowd.check_texts()
-    for at, following in zip(killed, [*killed[1:], float("inf")], strict=True):
+    nexts = [before for before, _ in killed[1:]]
+    for (before, after), following in zip(killed, [*nexts, float("inf")], strict=True):
         # Who waited while one worker died may have been lost with the next.
-        lost = [turn for turn in crowd.failed if turn.begun < at < turn.ended <= following]
+        lost = [turn for turn in crowd.failed if turn.begun < after and before < turn.ended <= following]
         assert len(lost) <= slots, "those who waited were not answered by the next worker"
-    outside = [turn for turn in crowd.failed if not any(turn.begun < at < turn.ended for at in killed)]
+    outside = [
+        turn for turn in crowd.failed if not any(turn.begun < after and before < turn.ended for before, after in killed)
+    ]
     assert outside == [], "somebody was refused who had not begun, or had been answered"
     assert metric(kiosk, "publicai_edge_worker_restarts_total") == deaths
-    for patron in crowd.patrons:
-        assert any(turn.error is None and turn.ended > recovered for turn in patron.turns), patron.marker
-    until(lambda: idle(kiosk), "every slot is free again", 5)
+    until(lambda: idle(kiosk), "every slot is free again")
 
 
 @pytest.mark.parametrize("count", [20, pytest.param(200, marks=pytest.mark.soak)])
@@ -51,11 +56,11 @@ def test_patrons_who_leave_in_the_middle_free_their_slots(serve: Serve, count: i
     kiosk = serve().wait_ready()
     for number in range(8):
         ask_and_leave(kiosk, number)
-    until(lambda: idle(kiosk), "every slot is free", 5)
+    until(lambda: idle(kiosk), "every slot is free", AT_ONCE)
     early = memory(kiosk)
     for number in range(count):
         ask_and_leave(kiosk, number)
-    seconds = until(lambda: idle(kiosk), "every slot is free again", 5)
+    seconds = until(lambda: idle(kiosk), "every slot is free again", AT_ONCE)
     late = memory(kiosk)
     cancelled = [
         float(line.rpartition(" ")[2])
@@ -75,6 +80,7 @@ def ask_and_leave(kiosk: Kiosk, number: int) -> None:
         "model": MODEL,
         "messages": [{"role": "user", "content": f"Write a long story about {number} {TOPICS[number % 6]}s."}],
         "max_tokens": 1000,
+        "seed": number,
         "stream": True,
     }
     content = json.dumps(body).encode()

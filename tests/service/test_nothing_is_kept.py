@@ -230,7 +230,7 @@ def test_what_memory_still_holds_after_the_session_is_told(kiosk: Kiosk, figure:
         assert any(json.loads(line)["type"] == "text" for line in response.iter_lines())
         assert all(canary.in_memory(pid, forms) for pid in pids.values()), "while it is answered, it is found"
     kiosk.client.post("/api/session/end")
-    until(lambda: idle(kiosk), "nothing is under way", 20)
+    until(lambda: idle(kiosk), "nothing is under way")
     for name, pid in pids.items():
         figure(f"copies left in memory of {name} after the session", canary.in_memory(pid, forms).get("core", 0), "")
 
@@ -246,7 +246,7 @@ def use_browser(profile: Path, url: str, word: str, slip: str = "") -> None:
         for text in () if slip else (f"Thank {word}.", f"Again {word}."):
             page.get_by_label("Your question").fill(text)
             page.keyboard.press("Enter")
-            expect(page.locator("#announcer")).to_contain_text("The answer is complete.", timeout=60_000)
+            expect(page.locator("#announcer")).to_contain_text("The answer is complete.")
             page.get_by_role("button", name="New question").click()
         page.get_by_label("Your question").fill(word)
         if slip:

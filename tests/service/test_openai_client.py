@@ -9,7 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
-from tests.service.conftest import PATIENCE, Kiosk
+from tests.service.conftest import PATIENCE, Kiosk, until
+from tests.service.crowd import metric
 
 MODEL = "SmolLM2-135M-Instruct"
 EMBEDDING = "all-MiniLM-L6-v2"
@@ -60,10 +61,14 @@ def test_a_length_limit_is_kept_and_told(client: openai.OpenAI) -> None:
     assert (done.choices[0].finish_reason, done.usage.completion_tokens) == ("length", 3)
 
 
-def test_a_client_that_leaves_in_the_middle_frees_the_model(client: openai.OpenAI) -> None:
-    with ask(client, stream=True, max_tokens=1000) as stream:
+def test_a_client_that_leaves_in_the_middle_frees_the_model(client: openai.OpenAI, kiosk: Kiosk) -> None:
+    cancelled = 'publicai_edge_requests_total{outcome="cancelled"}'
+    before = metric(kiosk, cancelled)
+    story = [{"role": "user", "content": "Write a long story about a fox."}]
+    with ask(client, messages=story, stream=True, max_tokens=1000) as stream:
         next(iter(stream))
-    assert ask(client, max_tokens=3, timeout=20).choices[0].message.content
+    until(lambda: metric(kiosk, cancelled) > before, "the answer is given up, and not written to its end")
+    assert ask(client, max_tokens=3).choices[0].message.content
 
 
 def test_an_unknown_model_is_the_clients_own_not_found_error(client: openai.OpenAI) -> None:

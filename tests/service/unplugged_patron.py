@@ -21,7 +21,7 @@ from typing import Any
 from playwright.sync_api import expect, sync_playwright
 
 from tests.browser import ARGUMENTS, CHROMIUM
-from tests.service.conftest import PROGRAM, Kiosk, children, patched
+from tests.service.conftest import PATIENCE, PROGRAM, Kiosk, children, patched
 
 QUESTION = "Is there a lift?"
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
@@ -74,7 +74,7 @@ def main(bundle: str, picture: str, work: Path, *, leaky: bool = False) -> None:
         served = children(kiosk.process.pid)[0] if tracing else kiosk.process.pid
         os.kill(served, signal.SIGINT)
         try:
-            kiosk.process.wait(30)
+            kiosk.process.wait(PATIENCE)
         finally:
             kiosk.process.kill()
     before = no_route()
@@ -136,7 +136,7 @@ def in_browser(url: str, picture: str) -> dict[str, Any]:
         page.evaluate(WATCH)
         page.get_by_label("Your question").fill(QUESTION)
         page.get_by_role("button", name="Ask", exact=True).click()
-        expect(page.locator("#announcer")).to_contain_text("The answer is complete.", timeout=60_000)
+        expect(page.locator("#announcer")).to_contain_text("The answer is complete.")
         page.evaluate("scrollTo(0, 0)")
         page.screenshot(path=picture)
         samples = page.evaluate("window.samples")

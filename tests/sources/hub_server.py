@@ -292,13 +292,13 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             self._send(data[: fault.cut_after if fault.cut_after is not None else fault.hold_after])
             if fault.hold_after is not None:
                 hub.held.set()
-                hub.release.wait(30)
+                hub.release.wait(300)
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
 
         def _send(self, data: bytes) -> None:
+            self.seen.sent += len(data)  # before, as whoever has received it may look at once
             self.wfile.write(data)
-            self.seen.sent += len(data)
 
         def _json(self, value: Any) -> None:
             self.seen.status = 200

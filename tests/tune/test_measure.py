@@ -24,10 +24,16 @@ def test_each_setting_is_timed_reading_and_writing(model: Path) -> None:
         Tuning(threads=1, kv_type="q8_0"),
         Tuning(threads=1, batch=64, ubatch=32, flash_attention="off"),
     ]
-    samples = measure(model, tunings, read=96, write=4)
-    assert len(samples) == len(tunings)
-    for sample in samples:
-        assert 0 < sample.read < sample.write < 1, "a prompt's token takes less time than an answer's"
+    best = [Sample(1.0, 1.0)] * len(tunings)
+    for _ in range(5):  # the least of a few measurements: a machine that stands still for a moment spoils one
+        samples = measure(model, tunings, read=96, write=4)
+        assert len(samples) == len(tunings)
+        assert all(sample.read > 0 for sample in samples)
+        best = [Sample(min(a.read, b.read), min(a.write, b.write)) for a, b in zip(best, samples, strict=True)]
+        if all(sample.read < sample.write < 1 for sample in best):
+            break
+    for sample in best:
+        assert sample.read < sample.write < 1, "a prompt's token takes less time than an answer's"
 
 
 def test_seconds_are_those_of_a_prompt_and_its_answer() -> None:
@@ -44,11 +50,13 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
 def test_a_neighbour_takes_a_core_and_leaves_with_the_block() -> None:
     taken = host.processor_time(os.getpid())
     with busy(1):
-        time.sleep(0.2)  # until it runs
-        at, before = time.monotonic(), taken()
-        time.sleep(0.5)
-        after, elapsed = taken(), time.monotonic() - at
-    assert (after[0] - before[0]) - (after[1] - before[1]) > 0.6 * elapsed
+        ends, share = time.monotonic() + 60, 0.0
+        while share < 0.6 and time.monotonic() < ends:  # until it runs, and nothing holds it up
+            at, before = time.monotonic(), taken()
+            time.sleep(0.5)
+            after, elapsed = taken(), time.monotonic() - at
+            share = ((after[0] - before[0]) - (after[1] - before[1])) / elapsed
+    assert share > 0.6
     with busy(0):
         pass
 

@@ -207,7 +207,7 @@ def test_signature_of_an_old_signer_without_a_hint_is_tried_with_every_key(peopl
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_only_our_error_escapes_from_mutated_files(
     people: tuple[Person, ...], sound: bytes, data: st.DataObject
 ) -> None:

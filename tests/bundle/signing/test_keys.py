@@ -108,7 +108,7 @@ def test_what_is_no_such_key_is_refused(people: tuple[Person, ...], tmp_path: Pa
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_mutated_key_is_refused_or_is_another_key(people: tuple[Person, ...], data: st.DataObject) -> None:
     pem = bytearray(people[0].public_file.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Awaitable
 from contextlib import aclosing
 from functools import partial
@@ -94,7 +93,7 @@ def test_a_request_comes_in_while_another_is_being_answered(minimind: Path) -> N
                 order += [f"{name} {type(event).__name__}"] if isinstance(event, Started | Finished) else []
 
         # Nothing ends the long one before its last token but the model itself, and a penalty keeps it talking.
-        long = asyncio.create_task(one("long", request("Write.", max_tokens=400, presence_penalty=2.0, seed=1)))
+        long = asyncio.create_task(one("long", request("Write.", max_tokens=800, presence_penalty=2.0, seed=1)))
         while "long Started" not in order:
             await asyncio.sleep(0.005)
         await one("short", request("Hello?", max_tokens=2))
@@ -137,9 +136,8 @@ def test_a_closed_stream_frees_its_place_within_a_step(minimind: Path) -> None:
             async for event in events:
                 if isinstance(event, Delta):
                     break
-        begun = time.monotonic()
         await answer(engine, request("Hello?", max_tokens=1))
-        assert time.monotonic() - begun < 2
+        assert engine.metrics.completion_tokens < 200, "the letter was written on"
 
     use_model(config(minimind, slots=1), body)
 
