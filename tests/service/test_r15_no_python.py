@@ -100,7 +100,7 @@ def native(packed: Callable[[str], Path]) -> Path:
 def test_the_bundle_answers_with_no_python_and_no_network_in_the_promised_time_and_leaves_nothing(
     native: Path, machine: Machine, tmp_path: Path, figure: Figure
 ) -> None:
-    bench = [*PROGRAM, "bench", str(native), "--part", "service", "--rounds", "4", "--patrons", "1"]
+    bench = [*PROGRAM, "bench", str(native), "--part", "service", "--patrons", "1", "--rounds", "4", "--budget", "0"]
     subprocess.run([*bench, "--output", tmp_path / "bench.json"], check=True, capture_output=True)
     figures = {item["name"]: item["samples"] for item in json.loads((tmp_path / "bench.json").read_text())["figures"]}
     promised = max(figures["first_token_cold"])
