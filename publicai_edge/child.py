@@ -82,7 +82,8 @@ def run(
         if process.poll() is None and sys.exc_info()[0] is not None:
             process.kill()
         if process.stdin:
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # what a child did not read before it died
+                process.stdin.close()
         process.wait()
         timer.cancel()
         drain.join(timeout=5)

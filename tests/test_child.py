@@ -52,6 +52,19 @@ def test_result_and_messages_come_back() -> None:
     assert result.peak_rss_bytes > 1_000_000
 
 
+def test_a_child_that_dies_before_it_reads_is_told_as_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = subprocess.Popen
+
+    def dead(_command: list[str], **options: Any) -> "subprocess.Popen[str]":
+        process = start(["false"], **options)
+        process.wait()
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", dead)
+    with pytest.raises(EngineError, match="double"):
+        child.run(f"{HERE}:double", {"n": 1}, what="double", progress=Silent())
+
+
 def test_project_error_keeps_its_class_and_hint() -> None:
     with pytest.raises(ModelError, match="no good") as caught:
         child.run(f"{HERE}:refuse", {}, what="x", progress=Silent())
