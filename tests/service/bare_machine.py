@@ -22,7 +22,8 @@ from tests.service.unplugged_patron import raise_loopback
 
 PORT = 8017
 QUESTION = "Is there a lift?"
-START_SECONDS = 900.0  # emulated, a start takes minutes
+START_SECONDS = 120.0
+EMULATED_SECONDS = 900.0  # a start, and an answer, take minutes there
 _PROGRAM = "data/runtime/linux-x86_64/publicai-edge"
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 
@@ -45,7 +46,7 @@ def main(root: Path, bundle: Path, cpu: str | None) -> None:
         [*command, "sh", "/bundle/start", "--port", str(PORT)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
-        seen = ask(begun, kiosk)
+        seen = ask(begun, kiosk, EMULATED_SECONDS if cpu or foreign(bundle) else START_SECONDS)
         seen["processes"] = sorted(processes())
     finally:
         kiosk.send_signal(signal.SIGINT)
@@ -78,9 +79,14 @@ def emulate(program: Path) -> None:
     (_BINFMT / "register").write_text(f":bare:M::{marks}::/usr/bin/qemu-x86_64-static:FP\n", "latin-1")
 
 
-def ask(begun: float, kiosk: "subprocess.Popen[bytes]") -> dict[str, Any]:
+def foreign(bundle: Path) -> bool:
+    """Say whether the bundle's program is for another architecture, which the kernel has emulated."""
+    return not (bundle / _PROGRAM).exists()
+
+
+def ask(begun: float, kiosk: "subprocess.Popen[bytes]", patience: float) -> dict[str, Any]:
     """Wait until the kiosk is ready, ask it as a program and as the page does, and return what came."""
-    with httpx.Client(base_url=f"http://127.0.0.1:{PORT}", timeout=START_SECONDS) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{PORT}", timeout=patience) as client:
 
         def ready() -> bool:
             assert kiosk.poll() is None, kiosk.communicate()[1].decode()
@@ -89,7 +95,7 @@ def ask(begun: float, kiosk: "subprocess.Popen[bytes]") -> dict[str, Any]:
             except httpx.TransportError:
                 return False
 
-        until(ready, "the kiosk is ready", START_SECONDS)
+        until(ready, "the kiosk is ready", patience)
         started = time.monotonic() - begun
         manifest = json.loads((Path(sys.argv[2]) / "bundle.json").read_bytes())
         system = manifest["services"][0]["prompt"]["en"]
