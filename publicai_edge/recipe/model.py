@@ -112,7 +112,7 @@ class Knowledge(Table):
     """The documents a patron can ask about."""
 
     documents: Annotated[list[Annotated[str, AfterValidator(glob_path)]], Field(min_length=1)]
-    """Files or glob patterns relative to this recipe: txt, md, html, pdf, docx."""
+    """Files or glob patterns relative to this recipe: txt, md, html, pdf, docx, epub."""
     license: Annotated[str, Field(min_length=1)]
     """SPDX identifier, or a sentence, on the documents' own terms."""
     passage_words: Annotated[int, Field(ge=40, le=400)] = 120

@@ -51,7 +51,7 @@ license_url = "https://huggingface.co/sentence-transformers/paraphrase-multiling
 max_tokens = 128
 
 [knowledge]
-documents = ["documents"]         # txt, md, html, pdf, docx
+documents = ["documents"]         # txt, md, html, pdf, docx, epub
 license = "Our own documents"
 top = 3
 min_relevance = 0.3               # below this cosine a passage is no answer

@@ -35,6 +35,7 @@ from publicai_edge.recipe.load import parse as parse_recipe
 from publicai_edge.sources import pickles
 from tests.faults import hostile_gguf
 from tests.kiosk.conftest import manifest
+from tests.knowledge import books
 
 OWN = (PublicAIError, BrokenLinkError)
 ROOT = Path(__file__).parent.parent.parent
@@ -165,6 +166,7 @@ READERS: dict[str, Target] = {
     "what may be a pickle": Target(_file(pickles.holds_pickle), lambda: [pickle.dumps([1, {"a": 2.5}]), _zip()]),
     "a page in HTML": Target(_file(_document("x.html"), "x.html"), lambda: [_HTML]),
     "a page in Markdown": Target(_file(_document("x.md"), "x.md"), lambda: [_MARKDOWN]),
+    "a book": Target(_file(_document("x.epub"), "x.epub"), lambda: [books.book({})]),
 }  # fmt: skip
 
 

@@ -280,7 +280,7 @@ def test_a_docx_that_unpacks_to_gigabytes_is_refused(read):
         read("a.docx", buffer.getvalue())
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.html", "a.pdf", "a.docx"])
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.html", "a.pdf", "a.docx", "a.epub"])
 @pytest.mark.parametrize("data", [b"", b"  \n \n"])
 def test_an_empty_document_is_told_as_such(read, name, data):
     with pytest.raises(DocumentError, match="empty"):
@@ -296,7 +296,7 @@ def test_a_document_without_text_is_told_as_such(read):
 
 
 def test_an_unknown_kind_is_told_with_the_known_ones(read):
-    with pytest.raises(DocumentError, match=r"'\.odt'.*pdf, docx"):
+    with pytest.raises(DocumentError, match=r"'\.odt'.*pdf, docx, epub"):
         read("a.odt", b"x")
 
 

@@ -20,6 +20,7 @@ _FORMATS = {
     ".xhtml": "html",
     ".pdf": "pdf",
     ".docx": "docx",
+    ".epub": "epub",
 }
 SUFFIXES = tuple(_FORMATS)
 
