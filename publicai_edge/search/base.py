@@ -1,12 +1,12 @@
-"""Questions to passages: full-text and vector search in one index, their ranks fused.
+"""Questions to passages: full-text and vector search in one index, what both find weighed together.
 
-Two lists are made for a question: passages by BM25 of its terms, and passages by cosine of its vector. Their
-ranks are fused by reciprocal rank fusion, score = sum of 1 / (60 + rank), from Cormack, Clarke and Büttcher,
-"Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009, whose
-constant of 60 is kept.
+Two lists are made for a question: passages by BM25 of its terms, and passages by cosine of its vector. A passage's
+score is 0.7 of its cosine and 0.3 of its BM25, each over the best one's: a convex combination, which Bruch, Gai and
+Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", ACM TOIS 2023, found better than reciprocal rank fusion,
+as `benchmarks/retrieval.py` does (docs/adr/0039).
 
-Ranks say which passage is best, never that it is good: the best passage for "how do I bake bread" still has
-rank 1 in a town library's rules. So a passage counts as an answer only if one of two things holds:
+Scores say which passage is best, never that it is good: the best passage for "how do I bake bread" still is the
+first in a town library's rules. So a passage counts as an answer only if one of two things holds:
 
 - its cosine to the question is at least ``min_relevance``, or
 - it is a strong lexical match: the question's terms that it holds weigh at least 60 % of all its terms, by
@@ -20,7 +20,7 @@ When nothing counts, the answer is empty, and the kiosk says that nothing was fo
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +31,13 @@ from publicai_edge.engine.embedder import Embedder
 from publicai_edge.errors import BundleError
 from publicai_edge.search import database, terms
 
-RRF_K = 60
+MEANING = 0.7
 CANDIDATES = 40
 STRONG_COVERAGE = 0.6
 
 # A heading names its subject in few words, so a word there says more than one in the text.
 _BM25 = "bm25(words, 2.0, 1.0)"
+_SCORED = 10 * CANDIDATES  # by words: what is near in meaning is often not among the first
 _PASSAGE = (
     "SELECT passages.id, title, source, heading, page, text "
     "FROM passages JOIN documents ON documents.id = passages.document"
@@ -57,11 +58,37 @@ class Passage:
 
 @dataclass(frozen=True)
 class Hit:
-    """A passage found; ``score`` is the fused rank (more is better), ``relevance`` the cosine."""
+    """A passage found; ``score`` is what it was ranked by (at most 1), ``relevance`` the cosine."""
 
     passage: Passage
     score: float
     relevance: float
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The passages that a search chooses from, by id.
+
+    Attributes:
+        nearest: by cosine to the question, best first.
+        words: BM25 of those that share terms with the question, best first; more is better.
+        cosines: of all of them.
+    """
+
+    nearest: tuple[int, ...]
+    words: Mapping[int, float]
+    cosines: Mapping[int, float]
+
+    def scores(self) -> dict[int, float]:
+        """Return the score of each, best first; equal ones in the order of their ids."""
+        best_cosine = max(self.cosines.values(), default=0.0)
+        best_words = max(self.words.values(), default=0.0)
+        found = {
+            number: MEANING * _share(cosine, best_cosine)
+            + (1 - MEANING) * _share(self.words.get(number, 0), best_words)
+            for number, cosine in self.cosines.items()
+        }
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 class KnowledgeBase:
@@ -113,21 +140,30 @@ class KnowledgeBase:
         """
         if not question.strip():
             return []
-        vector = self._embedder.encode([question[: terms.MAX_QUESTION_CHARS]], "query")[0].tobytes()
+        vector = self._vector(question)
         with self._connection() as connection:
             weights = self._weights(connection, terms.question_terms(question))
-            near = _nearest(connection, vector)
-            by_words = _by_words(connection, [term for term, weight in weights.items() if weight > 0])
-            scores = fuse([list(near), by_words])
+            found = _candidates(connection, vector, weights)
             hits = []
-            for number in sorted(scores, key=lambda number: (-scores[number], number)):
+            for number, score in found.scores().items():
                 passage = self._passage(connection, number)
-                cosine = near[number] if number in near else _cosine(connection, number, vector)
+                cosine = found.cosines[number]
                 if cosine >= min_relevance or _is_strong(passage, weights):
-                    hits.append(Hit(passage, scores[number], cosine))
+                    hits.append(Hit(passage, score, cosine))
                 if len(hits) == top:
                     break
             return hits
+
+    def candidates(self, question: str) -> Candidates:
+        """Return what :meth:`search` chooses from, whether it counts as an answer or not.
+
+        Raises:
+            BundleError: the index turns out to be damaged.
+            EngineError: the embedding model does not run.
+        """
+        vector = self._vector(question)
+        with self._connection() as connection:
+            return _candidates(connection, vector, self._weights(connection, terms.question_terms(question)))
 
     def passage(self, number: int) -> Passage:
         """Return the passage with id ``number``.
@@ -145,6 +181,9 @@ class KnowledgeBase:
         """Return the passages of the document ``source`` in reading order; empty when there is none."""
         with self._connection() as connection:
             return _passages(connection, "source = ?", source)
+
+    def _vector(self, question: str) -> bytes:
+        return bytes(self._embedder.encode([question[: terms.MAX_QUESTION_CHARS]], "query")[0].tobytes())
 
     def _passage(self, connection: apsw.Connection, number: int) -> Passage:
         rows = _passages(connection, "passages.id = ?", number)
@@ -193,13 +232,17 @@ def _check_embedder(path: Path, built_with: str, given: str) -> None:
         )
 
 
-def fuse(rankings: Sequence[Sequence[int]]) -> dict[int, float]:
-    """Return each id's reciprocal rank fusion score over ``rankings``, each best first."""
-    scores: dict[int, float] = {}
-    for ranking in rankings:
-        for rank, number in enumerate(ranking, 1):
-            scores[number] = scores.get(number, 0.0) + 1 / (RRF_K + rank)
-    return scores
+def _candidates(connection: apsw.Connection, vector: bytes, weights: Mapping[str, float]) -> Candidates:
+    near, scored = _nearest(connection, vector), _by_words(connection, weights)
+    best = set(list(scored)[:CANDIDATES])
+    apart = {number: _cosine(connection, number, vector) for number in scored if number in best - near.keys()}
+    words = {number: score for number, score in scored.items() if number in best or number in near}
+    return Candidates(tuple(near), words, near | apart)
+
+
+def _share(value: float, best: float) -> float:
+    """Return a part of the best; where nothing is any good, the value itself, so that order stays."""
+    return value / best if best > 0 else value
 
 
 def _nearest(connection: apsw.Connection, vector: bytes) -> dict[int, float]:
@@ -209,11 +252,13 @@ def _nearest(connection: apsw.Connection, vector: bytes) -> dict[int, float]:
     return {int(number): 1.0 - float(distance) for distance, number in rows}
 
 
-def _by_words(connection: apsw.Connection, words: list[str]) -> list[int]:
+def _by_words(connection: apsw.Connection, weights: Mapping[str, float]) -> dict[int, float]:
+    """Return the passages with the question's terms and their BM25 as a positive number, best first."""
+    words = [term for term, weight in weights.items() if weight > 0]
     if not words:
-        return []
-    query = f"SELECT rowid FROM words WHERE words MATCH ? ORDER BY {_BM25}, rowid LIMIT ?"  # noqa: S608
-    return [int(number) for (number,) in connection.execute(query, (terms.match_any(words), CANDIDATES))]
+        return {}
+    query = f"SELECT rowid, -{_BM25} AS score FROM words WHERE words MATCH ? ORDER BY score DESC, rowid LIMIT ?"  # noqa: S608
+    return {int(number): float(score) for number, score in connection.execute(query, (terms.match_any(words), _SCORED))}
 
 
 def _cosine(connection: apsw.Connection, number: int, vector: bytes) -> float:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from publicai_edge.engine.embedder import Embedder
 from publicai_edge.errors import BundleError
 from publicai_edge.search import KnowledgeBase
-from publicai_edge.search.base import fuse
+from publicai_edge.search.base import Candidates
 
 ON_TOPIC = [
     ("When does the library open on Saturday?", "nine in the morning"),
@@ -237,6 +237,27 @@ def test_a_closed_base_does_not_search(demo_index, embedder):
         base.search("opening hours", top=1, min_relevance=0.3)
 
 
-def test_fusion_is_the_sum_of_reciprocal_ranks():
-    scores = fuse([[1, 2], [2, 3]])
-    assert scores == {1: 1 / 61, 2: 1 / 62 + 1 / 61, 3: 1 / 62}
+def test_a_score_is_mostly_meaning_and_partly_words_each_over_the_best():
+    found = Candidates(nearest=(1, 2), words={3: 4.0, 2: 1.0}, cosines={1: 0.8, 2: 0.6, 3: 0.2})
+    assert list(found.scores().items()) == [
+        (1, pytest.approx(0.7)),
+        (2, pytest.approx(0.7 * 0.75 + 0.3 * 0.25)),
+        (3, pytest.approx(0.7 * 0.25 + 0.3)),
+    ]
+
+
+def test_scores_keep_the_order_where_no_passage_is_any_good():
+    found = Candidates(nearest=(2, 1, 3), words={}, cosines={1: -0.2, 2: -0.1, 3: -0.2})
+    assert list(found.scores()) == [2, 1, 3]
+
+
+def test_candidates_are_what_a_search_ranks_by(knowledge):
+    question = "What does colour printing cost?"
+    found = knowledge.candidates(question)
+    assert set(found.cosines) == set(found.nearest) | set(found.words)
+    assert list(found.words.values()) == sorted(found.words.values(), reverse=True)
+    assert [found.cosines[number] for number in found.nearest] == sorted(
+        (found.cosines[number] for number in found.nearest), reverse=True
+    )
+    hits = knowledge.search(question, top=5, min_relevance=-1.0)
+    assert [(hit.passage.id, hit.score) for hit in hits] == list(found.scores().items())[:5]
