@@ -20,6 +20,9 @@ Slots = Annotated[
     typer.Option("--slots", min=1, max=64, help="Patrons answered at the same time.", show_default="the bundle's"),
 ]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
+FullScreen = Annotated[
+    bool, typer.Option("--fullscreen", help="Keep the page on the whole screen, in a browser that remembers nothing.")
+]
 
 
 def serve(
@@ -28,6 +31,7 @@ def serve(
     port: Port = 8017,
     name: Names = None,
     open_: Open = False,
+    fullscreen: FullScreen = False,
     threads: options.Threads = None,
     slots: Slots = None,
     gpu_layers: options.GpuLayers = None,
@@ -38,10 +42,14 @@ def serve(
 
     Example:  publicai-edge serve dist/demo-library-1.0.0 --open
     """
+    import signal
+    from contextlib import ExitStack
+
     from publicai_edge.bundle import validity
     from publicai_edge.bundle.open import open_bundle
     from publicai_edge.cli import parts
     from publicai_edge.errors import HostError
+    from publicai_edge.kiosk import screen
     from publicai_edge.kiosk.server import serve as run
 
     console = options.console(as_json=json_, debug=debug)
@@ -51,26 +59,33 @@ def serve(
             f"--host {host} listens on every address, but the kiosk answers only to names it knows, and it knows none.",
             hint="Give this machine's own address with --host, or the name terminals use with --name.",
         )
+    browser = screen.find() if fullscreen else None
+    if browser:  # the web server raises the signal again that ended it; by default that would leave the browser behind
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     opened = open_bundle(bundle.resolve())  # an update that moves the link meanwhile must not be mixed in
     if warning := validity.of(opened.manifest).warning:
         console.warn(warning)
     layers = options.gpu_layers(gpu_layers, opened.manifest.engine.name, console)
 
-    def on_ready(address: str) -> None:
-        console.data({"url": address, "api": f"{address}v1"}, address)
-        console.say("The kiosk is open. Press Ctrl-C to stop it.")
-        if open_:
-            _open_page(address, console)
+    with ExitStack() as shown:
 
-    run(
-        opened,
-        parts.engine(opened, threads, slots, layers),
-        parts.documents(opened),
-        host=host,
-        port=port,
-        names=name or (),
-        on_ready=on_ready,
-    )
+        def on_ready(address: str) -> None:
+            console.data({"url": address, "api": f"{address}v1"}, address)
+            console.say("The kiosk is open. Press Ctrl-C to stop it.")
+            if browser:
+                shown.enter_context(screen.filled(browser, address, console.warn))
+            elif open_:
+                _open_page(address, console)
+
+        run(
+            opened,
+            parts.engine(opened, threads, slots, layers),
+            parts.documents(opened),
+            host=host,
+            port=port,
+            names=name or (),
+            on_ready=on_ready,
+        )
     console.say("The kiosk is closed.")
 
 

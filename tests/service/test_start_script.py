@@ -78,3 +78,22 @@ def test_a_kiosk_without_any_browser_says_which_address_to_open(serve: Callable[
     kiosk = serve(demo.folder, "--open", BROWSER="/bin/false")
     until(lambda: "Open http://127.0.0.1:" in kiosk.stderr.read_text(), "the operator is told the address")
     assert kiosk.end() == 0
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_kiosk_on_the_whole_screen_takes_its_browser_with_it(
+    serve: Callable[..., Kiosk], demo: Built, tmp_path: Path, sign: signal.Signals
+) -> None:
+    note, programs = tmp_path / "opened", tmp_path / "programs"
+    programs.mkdir()
+    (programs / "chromium").write_text(f'#!/bin/sh\necho "$$ $*" > {note}\nexec sleep 600\n')
+    (programs / "chromium").chmod(0o755)
+    kiosk = serve(demo.folder, "--fullscreen", DISPLAY=":0", PATH=f"{programs}:{os.environ['PATH']}")
+    until(lambda: note.exists() and note.read_text().endswith("\n"), "the browser was started")
+    pid, *options = note.read_text().split()
+    assert options[-1] == kiosk.url
+    (profile,) = (Path(option.partition("=")[2]) for option in options if option.startswith("--user-data-dir="))
+    assert profile.is_dir()
+    assert kiosk.end(sign) == 0
+    assert not Path(f"/proc/{pid}").exists()
+    assert not profile.exists()

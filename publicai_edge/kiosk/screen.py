@@ -1,0 +1,175 @@
+"""A browser that fills the screen with the kiosk's page and nothing else: no address line, no tabs, no history.
+
+Invariants: each start has a new profile, in memory where the system has a folder for that, and it is removed when the
+browser ends; a browser that was closed or crashed is started again; when the kiosk ends, so does the browser, with all
+its processes.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from publicai_edge.errors import HostError
+
+_CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge", "msedge")
+_FIREFOXES = ("firefox-esr", "firefox")
+_ELSEWHERE = (
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Firefox.app/Contents/MacOS/firefox",
+    "C:/Program Files/Google/Chrome/Application/chrome.exe",
+    "C:/Program Files (x86)/Microsoft/Edge/Application/msedge.exe",
+    "C:/Program Files/Mozilla Firefox/firefox.exe",
+)
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of this process's own is made in it
+_CHROMIUM_OPTIONS = (
+    "--kiosk",
+    "--incognito",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--noerrdialogs",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-features=Translate,MediaRouter",
+    "--disable-pinch",
+    "--overscroll-history-navigation=0",
+    "--password-store=basic",
+)
+_FIREFOX_SETTINGS = {
+    "app.normandy.enabled": "false",
+    "app.update.enabled": "false",
+    "browser.aboutwelcome.enabled": "false",
+    "browser.cache.disk.enable": "false",
+    "browser.privatebrowsing.autostart": "true",
+    "browser.shell.checkDefaultBrowser": "false",
+    "browser.translations.enable": "false",
+    "datareporting.policy.dataSubmissionEnabled": "false",
+    "network.captive-portal-service.enabled": "false",
+    "network.connectivity-service.enabled": "false",
+    "toolkit.telemetry.reportingpolicy.firstRun": "false",
+}
+_SOON = 5.0  # seconds: a browser that ends before did not come up
+_ATTEMPTS = 3
+_PAUSE = 1.0
+_PATIENCE = 5.0
+
+
+@dataclass(frozen=True)
+class Browser:
+    """An installed browser."""
+
+    program: str
+
+    @property
+    def is_firefox(self) -> bool:
+        """Whether it takes Firefox's options, and not Chromium's."""
+        return "firefox" in Path(self.program).name.lower()
+
+    def command(self, address: str, profile: Path) -> list[str]:
+        """Return the command that fills the screen with an address; writes settings into the profile."""
+        if not self.is_firefox:
+            return [self.program, *_CHROMIUM_OPTIONS, f"--user-data-dir={profile}", address]
+        lines = (f'user_pref("{name}", {value});\n' for name, value in _FIREFOX_SETTINGS.items())
+        (profile / "user.js").write_text("".join(lines), "utf-8")
+        return [self.program, "--new-instance", "--profile", str(profile), "--kiosk", address]
+
+
+def find() -> Browser:
+    """Return the browser for a full screen: Chromium or a relative before Firefox.
+
+    Raises:
+        HostError: none is installed, or there is no screen to fill.
+    """
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise HostError(
+            "There is no screen to fill: neither DISPLAY nor WAYLAND_DISPLAY is set.",
+            hint="Start it in the desktop session of the kiosk's own user; over SSH, leave --fullscreen out.",
+        )
+    for name in (*_CHROMIUMS, *_FIREFOXES):
+        if program := shutil.which(name):
+            return Browser(program)
+    for place in _ELSEWHERE:
+        if Path(place).is_file():
+            return Browser(place)
+    raise HostError(
+        "No browser was found that can fill the screen: neither Chromium, Chrome or Edge, nor Firefox.",
+        hint="Install one (on Debian: sudo apt-get install chromium), or use --open for another kind.",
+    )
+
+
+@contextmanager
+def filled(browser: Browser, address: str, warn: Callable[[str], None]) -> Iterator[None]:
+    """Keep the page on the screen until the end of the block.
+
+    Args:
+        browser: as :func:`find` gives it.
+        address: the page's.
+        warn: told, in a thread, that the browser does not come up.
+    """
+    ended = threading.Event()
+    keeper = threading.Thread(target=_keep, args=(browser, address, warn, ended), name="screen", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        keeper.join(2 * _PATIENCE)
+
+
+def _keep(browser: Browser, address: str, warn: Callable[[str], None], ended: threading.Event) -> None:
+    in_a_row = 0
+    while not ended.is_set():
+        began = time.monotonic()
+        try:
+            code = _show(browser, address, ended)
+        except OSError as error:
+            warn(f"{browser.program} cannot be started: {error.strerror or error}. Open {address} in a browser.")
+            return
+        in_a_row = in_a_row + 1 if time.monotonic() - began < _SOON else 0
+        if in_a_row == _ATTEMPTS and not ended.is_set():
+            root = " Chromium refuses to run as root." if getattr(os, "geteuid", lambda: 1)() == 0 else ""
+            warn(
+                f"{browser.program} ended at once, {_ATTEMPTS} times, with code {code}.{root} Open {address} yourself."
+            )
+            return
+        ended.wait(_PAUSE)
+
+
+def _show(browser: Browser, address: str, ended: threading.Event) -> int:
+    """Run the browser once, until it ends or has to; return its code."""
+    parent = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="publicai-edge-screen-", dir=parent, ignore_cleanup_errors=True) as folder:
+        process = subprocess.Popen(
+            browser.command(address, Path(folder)),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # browsers tell there what nobody here asked
+            start_new_session=True,
+        )
+        while process.poll() is None and not ended.wait(0.2):
+            pass
+        _end(process)
+        return process.returncode
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End the browser and all that it started."""
+    for how in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if sys.platform == "win32":
+                process.terminate()
+            else:
+                os.killpg(process.pid, how)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE / 2)
