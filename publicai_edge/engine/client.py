@@ -39,6 +39,8 @@ _RESTART_DELAYS = (0.1, 0.5, 1.0, 2.0, 5.0)
 _STARTS_TO_WAIT_FOR = 3  # after so many workers that died before they were ready, those who wait are told
 _MOST_TRIES = 2
 _HANG_SECONDS = 60.0
+_REST_SECONDS = 0.5
+_PADDING = "0" * (1 << 16)  # more than the buffers on its way hold
 _LOOKS = 4  # how often a silent worker is looked at within that time
 _AGAIN = "Ask again in a moment."
 _End = Literal["answered", "failed", "cancelled", "refused"]
@@ -99,6 +101,7 @@ class WorkerEngine:
         self._failure: PublicAIError | None = None
         self._failed_starts = 0
         self._heard = 0  # grows with each sign that the worker lives
+        self._resting: asyncio.TimerHandle | None = None
 
     @property
     def status(self) -> EngineStatus:
@@ -229,6 +232,14 @@ class WorkerEngine:
             self._count(**{how: 1})
         if error:
             request.mail.put_nowait(error)
+        if self._resting:
+            self._resting.cancel()
+        self._resting = asyncio.get_running_loop().call_later(_REST_SECONDS, self._rest)
+
+    def _rest(self) -> None:
+        """Have a worker that has nothing to do overwrite what it has let go; what is sent fills the buffers between."""
+        if self._link and self._status.state == "ready" and not self._requests:
+            self._link.send({"op": "rest", "padding": _PADDING})
 
     def _fail_all(self, error: PublicAIError) -> None:
         for request in list(self._requests.values()):

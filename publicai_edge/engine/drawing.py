@@ -14,6 +14,7 @@ from publicai_edge.engine.protocol import Sampling
 
 _PENALIZED = 128  # tokens that penalties look back
 _HEADS = (1e-2, 1e-4, 0.0)  # chances beside the likeliest token's; sorting a whole vocabulary takes milliseconds
+_SUMS = (1e-20, 1e30)  # of weights, within which numbers of four bytes lose nothing
 _COLUMNS = 256  # the chances lie in so many; adding up whole rows is five times as fast as a sum of each row
 
 Logits = npt.NDArray[np.float32]
@@ -61,30 +62,48 @@ class Draw:
         return changed
 
     def _drawn(self, logits: Logits) -> int:
-        sampling = self._sampling
-        if self._size != logits.size:  # kept from token to token: new pages take as long as the arithmetic
-            self._size = logits.size
-            self._weights = np.zeros((-(-logits.size // _COLUMNS), _COLUMNS), np.float32)
-        weights = self._weights.reshape(-1)[: logits.size]
-        np.subtract(logits, logits.max(), out=weights)
-        least = 0.0
-        if sampling.min_p > 0 or sampling.top_p < 1:
-            chances = np.exp(weights)  # of the likeliest token 1
-            least = min(1.0, max(sampling.min_p, _top(chances, sampling.top_p)))
-        weights *= np.float32(1 / sampling.temperature)
-        np.exp(weights, out=weights)
-        if least > 0:
-            weights[chances < least] = 0
-        return self._place(self._random.random())
+        """Weigh every token and take the one at a random point of the sum.
 
-    def _place(self, point: float) -> int:
-        """Return the token at a point of the weights' sum, from 0 to 1, column by column."""
-        sums = np.cumsum(self._weights.sum(axis=0), dtype=np.float64)
-        wanted = point * sums[-1]
-        column = min(int(np.searchsorted(sums, wanted, side="right")), _COLUMNS - 1)
+        Between two tokens the model's weights pass through the processor's caches, so each operation here begins with
+        cold code and data: the fewer the better. Hence methods, and no subtraction of the largest logit unless sums
+        grow too large or too small without it.
+        """
+        sampling = self._sampling
+        weights = self._room(logits.size)
+        scale = np.float32(1 / sampling.temperature)
+        if sampling.min_p > 0 or sampling.top_p < 1:
+            chances = np.exp(np.subtract(logits, logits.max(), out=weights))  # of the likeliest token 1
+            least = min(1.0, max(sampling.min_p, _top(chances, sampling.top_p)))
+            np.exp(np.multiply(weights, scale, out=weights), out=weights)
+            weights[chances < least] = 0
+        else:
+            with np.errstate(over="ignore"):
+                np.exp(np.multiply(logits, scale, out=weights), out=weights)
+        sums = self._sums()
+        if not _SUMS[0] < sums[-1] < _SUMS[1]:
+            np.exp(np.multiply(logits - logits.max(), scale, out=weights), out=weights)
+            sums = self._sums()
+        return self._place(self._random.random() * float(sums[-1]), sums)
+
+    def _room(self, size: int) -> Logits:
+        """Return where weights go; kept from token to token, as new pages take as long as the arithmetic."""
+        if self._size != size:
+            self._size = size
+            self._weights = np.zeros((-(-size // _COLUMNS), _COLUMNS), np.float32)
+        return self._weights.reshape(-1)[:size]
+
+    def _sums(self) -> npt.NDArray[np.float64]:
+        with np.errstate(over="ignore"):
+            columns: Logits = np.add.reduce(self._weights, 0)
+            return columns.cumsum(dtype=np.float64)
+
+    def _place(self, point: float, sums: npt.NDArray[np.float64]) -> int:
+        """Return the token at a point of the weights' sum, column by column."""
+        column = min(int(sums.searchsorted(point, "right")), _COLUMNS - 1)
         weights = self._weights[:, column]
-        inner = np.cumsum(weights, dtype=np.float64)
-        row = min(int(np.searchsorted(inner, wanted - sums[column] + inner[-1], side="right")), len(weights) - 1)
+        inner = weights.cumsum(dtype=np.float64)
+        within = point - float(sums[column]) + float(inner[-1])
+        row = min(int(inner.searchsorted(within, "right")), len(weights) - 1)
         if weights[row] <= 0:  # rounding led past the end
             return int(self._weights.argmax())
         return row * _COLUMNS + column

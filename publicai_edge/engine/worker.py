@@ -1,9 +1,9 @@
 """The worker process: loads one model and answers requests that arrive as JSON lines on stdin.
 
-In: ``{"op": "load", "config": …}`` first, then ``{"op": "chat", "id": n, "request": …}``, ``{"op": "cancel", "id": n}``
-and ``{"op": "ping", "n": k}``. Out: ``{"event": "ready", "facts": …}`` or ``{"event": "failed", "error": …}``, then for
-each request its events with its id, and ``{"event": "pong", "n": k}``. Nothing a patron typed is ever written anywhere
-but to that stream.
+In: ``{"op": "load", "config": …}`` first, then ``{"op": "chat", "id": n, "request": …}``,
+``{"op": "cancel", "id": n}``, ``{"op": "ping", "n": k}`` and, when there is nothing to answer, ``{"op": "rest"}``.
+Out: ``{"event": "ready", "facts": …}`` or ``{"event": "failed", "error": …}``, then for each request its events with its
+id, and ``{"event": "pong", "n": k}``. Nothing a patron typed is ever written anywhere but to that stream.
 
 Messages are looked at between two evaluations, so a request joins, and a cancelled one frees its place, within one of
 them. When there is nothing to answer, shared prompts whose stored state could not be used are read, a piece at a time.
@@ -37,6 +37,7 @@ from publicai_edge.engine.threads import Threads, threads_on_this_machine
 from publicai_edge.engine.warm import SharedPrompt
 from publicai_edge.errors import ModelError, PublicAIError
 from publicai_edge.host import peak_rss_bytes, refuse_core_files, release_mapped
+from publicai_edge.scrub import overwrite_what_is_freed, scrub, scrub_thread
 from publicai_edge.tuning import Tuning
 
 _BYTES_PER_TOKEN = 3  # of a prompt; English has four and a half, and what is too little here is only the estimate
@@ -215,6 +216,7 @@ class Worker:
     def run(self) -> None:
         """Answer until the parent closes the stream."""
         self._inbox.prepare = self._prepare
+        overwrite_what_is_freed()  # not before: what is taken is written to as well, buffers held in reserve too
         self._write({"event": "ready", "facts": self._facts})
         self._flush()
         while True:
@@ -237,6 +239,8 @@ class Worker:
 
     def _prepare(self, message: dict[str, Any]) -> dict[str, Any]:
         """Turn a request's conversation into tokens; in the reader's thread."""
+        if message["op"] == "rest":
+            scrub_thread()
         if message["op"] != "chat":
             return message
         request = ChatRequest.from_json(message["request"])
@@ -257,6 +261,8 @@ class Worker:
                 self._scheduler.cancel(message["id"])
             case "ping":
                 self._write({"event": "pong", "n": message["n"]})
+            case "rest" if not self._scheduler.busy:
+                scrub()
 
     def _event(self, number: int, event: Event | PublicAIError) -> None:
         if isinstance(event, PublicAIError):

@@ -24,6 +24,7 @@ from publicai_edge.kiosk.openai_errors import invalid_parameter, openai_error
 from publicai_edge.kiosk.openai_form import expected
 from publicai_edge.kiosk.page_routes import page_routes
 from publicai_edge.kiosk.replies import error_reply, unavailable
+from publicai_edge.kiosk.scrubbing import Scrubber, Scrubbing
 from publicai_edge.kiosk.sessions import Sessions
 from publicai_edge.kiosk.state import Kiosk
 from publicai_edge.kiosk.watch import watch
@@ -65,7 +66,10 @@ def create_app(
         embeddings=Embeddings(bundle.embedding_path) if bundle.embedding_path else None,
     )
     # The interactive documentation pages load scripts from elsewhere, so there are none.
-    app = FastAPI(title="publicai-edge kiosk", docs_url=None, redoc_url=None, lifespan=lambda _: _lifespan(kiosk))
+    scrubber = Scrubber([part.scrub for part in (kiosk.library, kiosk.embeddings) if part])
+    app = FastAPI(
+        title="publicai-edge kiosk", docs_url=None, redoc_url=None, lifespan=lambda _: _lifespan(kiosk, scrubber)
+    )
     app.state.kiosk = kiosk
     app.include_router(page_routes(kiosk))
     app.include_router(monitoring_routes(kiosk))
@@ -74,15 +78,17 @@ def create_app(
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(PublicAIError, _unavailable)
     app.add_middleware(Guard, allowed_hosts=allowed_hosts)
+    app.add_middleware(Scrubbing, scrubber=scrubber)
     return app
 
 
 @contextlib.asynccontextmanager
-async def _lifespan(kiosk: Kiosk) -> AsyncGenerator[None, None]:
+async def _lifespan(kiosk: Kiosk, scrubber: Scrubber) -> AsyncGenerator[None, None]:
     asyncio.get_running_loop().set_exception_handler(_log_quietly)
     if kiosk.library:
         kiosk.library.start()
-    chores = [asyncio.create_task(_sweep(kiosk.sessions)), asyncio.create_task(watch(kiosk))]
+    work = (_sweep(kiosk.sessions, scrubber), watch(kiosk), scrubber.run())
+    chores = [asyncio.create_task(chore) for chore in work]
     try:
         await kiosk.engine.start()
         yield
@@ -98,10 +104,11 @@ async def _lifespan(kiosk: Kiosk) -> AsyncGenerator[None, None]:
             await asyncio.wait_for(kiosk.engine.close(), _CLOSE_SECONDS)
 
 
-async def _sweep(sessions: Sessions) -> None:
+async def _sweep(sessions: Sessions, scrubber: Scrubber) -> None:
     while True:
         await asyncio.sleep(_SWEEP_SECONDS)
-        sessions.sweep()
+        if sessions.sweep():
+            scrubber.want()
 
 
 def _log_quietly(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

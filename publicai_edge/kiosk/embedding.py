@@ -5,6 +5,7 @@ most :data:`MOST_WAITING` requests wait for it; a request whose caller is gone e
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from publicai_edge.errors import ContextOverflowError, EngineError, OverloadedError
+from publicai_edge.scrub import scrub_thread
 
 if TYPE_CHECKING:  # onnxruntime is loaded when it is needed
     import numpy as np
@@ -63,6 +65,11 @@ class Embeddings:
         finally:
             gone.set()
             self._waiting -= 1
+
+    def scrub(self) -> None:
+        """Have the thread that embeds overwrite what it has let go."""
+        with contextlib.suppress(RuntimeError):  # it has been let go
+            self._thread.submit(scrub_thread)
 
     def close(self) -> None:
         """Let the model go; work under way ends with the text at hand."""

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from publicai_edge.errors import BundleError, PublicAIError
+from publicai_edge.scrub import scrub_thread
 
 if TYPE_CHECKING:  # the real one brings the embedding runtime; the page must be up before that is loaded
     from publicai_edge.search import Hit, Passage
@@ -78,6 +79,11 @@ class Library:
             BundleError: the documents could not be opened or read.
         """
         return await self._call(lambda base: base.document(source))
+
+    def scrub(self) -> None:
+        """Have the thread that searches overwrite what it has let go."""
+        with contextlib.suppress(RuntimeError):  # it has been let go
+            self._thread.submit(scrub_thread)
 
     def close(self) -> None:
         """Let the documents go; a search under way is not waited for."""

@@ -7,6 +7,7 @@ it within two seconds.
 
 import contextlib
 import errno
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from publicai_edge.engine.protocol import Engine
 from publicai_edge.errors import HostError
 from publicai_edge.host import refuse_core_files
 from publicai_edge.kiosk.library import Documents
+from publicai_edge.scrub import overwrite_what_is_freed
 
 if TYPE_CHECKING:
     import uvicorn
@@ -52,6 +54,8 @@ def serve(
         HostError: the port is taken or may not be used, or the extra ``kiosk`` is not installed.
     """
     refuse_core_files()
+    overwrite_what_is_freed()
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # threads of its own would keep what nobody can overwrite
     create_app = _load_app_maker()
     from publicai_edge.kiosk.guard import own_names
 
@@ -152,6 +156,7 @@ def server_config(app: Any) -> "uvicorn.Config":
         log_level="critical",  # its tracebacks may quote a patron; Guard writes lines of its own
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # a caller is who it is; and what such headers hold would be kept in a cache
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )

@@ -214,6 +214,7 @@ class KnowledgeBase:
         try:
             with database.damage(self._path):
                 yield connection
+                database.forget_question(connection)
         finally:
             with self._lock:
                 keep = not self._closed

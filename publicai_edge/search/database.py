@@ -22,6 +22,12 @@ from publicai_edge.errors import BundleError, HostError
 FORMAT = "1"
 APPLICATION_ID = 0x50414B42  # "PAKB"
 PAGE_SIZE = 4096
+_NO_WORD = "x" * 4096  # longer than any that a question may have
+
+# Pieces that SQLite keeps for itself are not overwritten when a question's words in them are let go (scrub.py).
+apsw.shutdown()
+apsw.config(apsw.SQLITE_CONFIG_LOOKASIDE, 0, 0)
+apsw.initialize()
 
 _TABLES = {
     "meta": "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -74,6 +80,7 @@ def open_for_reading(path: Path) -> apsw.Connection:
         connection = apsw.Connection(
             f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1",
             flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI,
+            statementcachesize=0,  # a statement kept for the next time keeps the words it was last run with
         )
         try:
             _harden(connection)
@@ -83,6 +90,11 @@ def open_for_reading(path: Path) -> apsw.Connection:
             connection.close()
             raise
     return connection
+
+
+def forget_question(connection: apsw.Connection) -> None:
+    """Have the last word searched for overwritten where the full-text index's tokenizer keeps it."""
+    next(iter(connection.execute("SELECT count(*) FROM words WHERE words MATCH ?", (_NO_WORD,))))
 
 
 @contextmanager

@@ -59,3 +59,12 @@ def test_the_same_answer_with_a_new_vocabulary_size_is_drawn_anew() -> None:
     wide[599] = 0.0
     assert draw.pick(wide) == 599
     assert {draw.pick(np.array([-np.inf, 0.0], np.float32)) for _ in range(50)} == {1}
+
+
+@pytest.mark.parametrize("shift", [-500.0, -60.0, 0.0, 60.0, 500.0])
+@pytest.mark.parametrize("temperature", [0.05, 1.0])
+def test_what_all_logits_have_in_common_changes_nothing(shift: float, temperature: float) -> None:
+    logits = np.random.default_rng(3).normal(0, 2, 300).astype(np.float32)
+    plain, moved = (Draw(Sampling(temperature=temperature, seed=9)) for _ in range(2))
+    same = sum(plain.pick(logits) == moved.pick(logits + np.float32(shift)) for _ in range(200))
+    assert same >= 195, "rounding may lead a point to the next token, and nothing else"

@@ -12,7 +12,7 @@ import signal
 import tempfile
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +70,15 @@ def logging_inquiry(kiosk, question):
 page_routes._inquiry = logging_inquiry
 """
 
+# A kiosk that ends a session as most programs do.
+FORGETS_TO_SCRUB = """
+from publicai_edge.kiosk import scrubbing, server
+
+server.overwrite_what_is_freed = scrubbing.scrub = lambda: None
+"""
+
+SCRUBBED = 3.0  # seconds; it comes a second after the last request
+
 pytestmark = pytest.mark.slow
 
 
@@ -109,15 +118,16 @@ def place(demo: Built, tmp_path: Path) -> Iterator[Callable[..., Place]]:
         kiosk.end(signal.SIGKILL)
 
 
-def visit(kiosk: Kiosk, word: str) -> None:
-    """Type the word wherever something can be typed, in requests of every fate."""
+def visit(kiosk: Kiosk, word: str, *, dies: bool = True) -> None:
+    """Type the word wherever something can be typed, in requests of every fate; with ``dies``, the worker's too."""
     client = kiosk.client
     client.timeout = 5 * PATIENCE  # how long it takes is told by other tests
     for service in ("ask", "letter", "there-is-none"):
         client.post("/api/ask", json={"service": service, "language": "en", "question": f"A lift for {word}?"})
     client.post("/api/ask", json={"service": "letter", "language": word, "question": word})
     client.post("/api/ask", content=f'{{"service": {word}')
-    client.post("/api/ask", content=word.encode() * 2000)  # too large
+    with contextlib.suppress(httpx.TransportError):  # too large: it may be hung up before all is sent
+        client.post("/api/ask", content=word.encode() * 2000)
     client.post("/api/ask", json={"service": "ask", "language": "en", "question": f"Lift? {word} " * 60})
     for header in ("Host", "Origin", "Cookie", "User-Agent", "X-Forwarded-For"):
         client.get("/api/status", headers={header: urllib.parse.quote(word)})
@@ -131,16 +141,16 @@ def visit(kiosk: Kiosk, word: str) -> None:
         client.post("/v1/chat/completions", json=chat | more)
     client.post("/v1/completions", json={"model": MODEL, "prompt": f"Dear {word}", "max_tokens": 5})
     client.post("/v1/embeddings", json={"model": EMBEDDING, "input": [word, f"find {word}"]})
-    leave_and_die(kiosk, word)
+    leave(kiosk, word, deaths=(False, True) if dies else (False,))
     client.post("/v1/chat/completions", json=chat)
     client.post("/api/session/end")
     until(lambda: idle(kiosk), "nothing is under way")
 
 
-def leave_and_die(kiosk: Kiosk, word: str) -> None:
-    """Ask for something long, and hang up; then let the worker die over it."""
+def leave(kiosk: Kiosk, word: str, *, deaths: Sequence[bool]) -> None:
+    """Ask for something long, and hang up, or let the worker die over it."""
     letter = {"service": "letter", "language": "en", "question": f"A long letter to {word}."}
-    for dies in (False, True):
+    for dies in deaths:
         worker = kiosk.worker()
         with kiosk.client.stream("POST", "/api/ask", json=letter) as response:
             lines = map(json.loads, response.iter_lines())
@@ -218,21 +228,35 @@ def test_a_page_that_stores_what_is_typed_is_found(kiosk: Kiosk, tmp_path: Path)
     assert canary.in_files((tmp_path / "profile").rglob("*"), canary.needles(word)) != []
 
 
-@pytest.mark.soak
 @pytest.mark.promise("R12")
-def test_what_memory_still_holds_after_the_session_is_told(kiosk: Kiosk, figure: Figure) -> None:
-    """Memory that is freed is not overwritten, so copies are left; docs/explanation/privacy.md says so."""
+def test_memory_holds_nothing_after_the_session(place: Callable[..., Place], figure: Figure) -> None:
+    here = place()
     word = canary.draw()
     forms = canary.needles(word)
-    pids = {"the web process": kiosk.process.pid, "the worker": kiosk.worker()}
-    asked = {"service": "letter", "language": "en", "question": f"Thank {word}."}
-    with kiosk.client.stream("POST", "/api/ask", json=asked) as response:
+    asked = {"service": "letter", "language": "en", "question": f"A long letter to {word} about the park."}
+    with here.kiosk.client.stream("POST", "/api/ask", json=asked) as response:
         assert any(json.loads(line)["type"] == "text" for line in response.iter_lines())
-        assert all(canary.in_memory(pid, forms) for pid in pids.values()), "while it is answered, it is found"
-    kiosk.client.post("/api/session/end")
-    until(lambda: idle(kiosk), "nothing is under way")
+        seen = canary.in_memory(here.kiosk.process.pid, {"core": forms["core"]})
+        assert seen, "while it is answered, it is found"
+    visit(here.kiosk, word, dies=False)
+    time.sleep(SCRUBBED)
+    pids = {"the web process": here.kiosk.process.pid, "the worker": here.kiosk.worker()}
     for name, pid in pids.items():
-        figure(f"copies left in memory of {name} after the session", canary.in_memory(pid, forms).get("core", 0), "")
+        found = canary.in_memory(pid, forms)
+        figure(f"copies left in memory of {name} after the session", found.get("core", 0), "", bound="== 0")
+        assert found == {}, name
+
+
+@pytest.mark.promise("R12", broken=True)
+def test_a_kiosk_that_does_not_overwrite_its_memory_is_found(place: Callable[..., Place]) -> None:
+    here = place(FORGETS_TO_SCRUB)
+    word = canary.draw()
+    asked = {"service": "ask", "language": "en", "question": f"A lift for {word}?"}
+    here.kiosk.client.post("/api/ask", json=asked)
+    here.kiosk.client.post("/api/session/end")
+    until(lambda: idle(here.kiosk), "nothing is under way")
+    time.sleep(SCRUBBED)
+    assert canary.in_memory(here.kiosk.process.pid, canary.needles(word))
 
 
 def use_browser(profile: Path, url: str, word: str, slip: str = "") -> None:
