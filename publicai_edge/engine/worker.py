@@ -2,8 +2,8 @@
 
 In: ``{"op": "load", "config": …}`` first, then ``{"op": "chat", "id": n, "request": …}``,
 ``{"op": "cancel", "id": n}``, ``{"op": "ping", "n": k}`` and, when there is nothing to answer, ``{"op": "rest"}``.
-Out: ``{"event": "ready", "facts": …}`` or ``{"event": "failed", "error": …}``, then for each request its events with its
-id, and ``{"event": "pong", "n": k}``. Nothing a patron typed is ever written anywhere but to that stream.
+Out: ``{"event": "ready", "facts": …}`` or ``{"event": "failed", "error": …}``, then for each request its events with
+its id, and ``{"event": "pong", "n": k}``. Nothing a patron typed is ever written anywhere but to that stream.
 
 Messages are looked at between two evaluations, so a request joins, and a cancelled one frees its place, within one of
 them. When there is nothing to answer, shared prompts whose stored state could not be used are read, a piece at a time.
