@@ -179,10 +179,10 @@ def _add_documents(router: APIRouter, kiosk: Kiosk) -> None:
             return _refusal(error)
         return JSONResponse({"upload": upload.token, "name": name})
 
-    @changes.put("/api/staff/uploads/{token}")
-    async def piece(token: str, request: Request, at: Annotated[int, Query(ge=0, le=_LARGEST)]) -> Response:
+    @changes.put("/api/staff/uploads/{number}")
+    async def piece(number: str, request: Request, at: Annotated[int, Query(ge=0, le=_LARGEST)]) -> Response:
         """Take the next piece of a document, as it is, from the byte ``at``."""
-        upload, data = _upload(kiosk, token), await request.body()
+        upload, data = _upload(kiosk, number), await request.body()
         try:
             taken = await asyncio.to_thread(_desk(kiosk).uploads.write, upload, at, data)
         except HostError:
@@ -192,11 +192,11 @@ def _add_documents(router: APIRouter, kiosk: Kiosk) -> None:
             return error_reply(409, "wrong_piece", f"Expected the piece at byte {upload.received}.")
         return JSONResponse({"received": upload.received})
 
-    @changes.post("/api/staff/uploads/{token}/end")
-    async def end(token: str) -> Response:
+    @changes.post("/api/staff/uploads/{number}/end")
+    async def end(number: str) -> Response:
         """Take the document in, in the background."""
-        _upload(kiosk, token)
-        arrived = _desk(kiosk).uploads.release(token)
+        _upload(kiosk, number)
+        arrived = _desk(kiosk).uploads.release(number)
         if arrived is None:
             return error_reply(409, "wrong_piece", "The document has not arrived as a whole.")
         return JSONResponse({"job": _desk(kiosk).add(arrived).number})

@@ -44,8 +44,8 @@ _EXCLUDED = (
     # of packages that a kiosk uses, for what it does not do
     "numpy.distutils", "numpy.f2py", "numpy.testing", "numpy._core.tests", "onnx", "onnxruntime.backend",
     "onnxruntime.datasets", "onnxruntime.quantization", "onnxruntime.tools", "onnxruntime.training",
-    "onnxruntime.transformers", "PIL", "lxml.isoschematron", "markdown_it.cli", "pygments", "sympy", "yaml",
-    "watchfiles", "websockets", "uvloop",
+    "onnxruntime.transformers", "PIL", "lxml.isoschematron", "lxml.objectify", "lxml.html._difflib",
+    "lxml.html.diff", "markdown_it.cli", "pygments", "sympy", "yaml", "watchfiles", "websockets", "uvloop",
     # of Python
     "curses", "doctest", "ensurepip", "idlelib", "lib2to3", "pdb", "pkg_resources", "pydoc", "readline", "setuptools",
     "sqlite3", "test", "tkinter", "turtle", "unittest", "venv", "xmlrpc",
@@ -55,7 +55,18 @@ _OLDER = ("libstdc++.so.*", "libgcc_s.so.*", "libexpat.so.*")
 _UNUSED_FILES = ("libonnxruntime.so.*", "*.pyi", "py.typed", "*.h", "*.a", "*.pxd")
 """ONNX Runtime's Python module holds all that ``libonnxruntime`` does."""
 _LICENCE = re.compile(r"(?i)(?:licen[cs]e|copying|notice)")
-_DEBIANS = ("gcc-12-base", "libbz2", "libffi", "liblzma", "libpython3.11", "libsqlite3", "libssl", "libuuid", "zlib1g")
+_DEBIANS = (
+    "gcc-12-base",
+    "libbz2",
+    "libexpat",
+    "libffi",
+    "liblzma",
+    "libpython3.11",
+    "libsqlite3",
+    "libssl",
+    "libuuid",
+    "zlib1g",
+)
 """Debian packages whose libraries PyInstaller takes; their texts lie where Debian keeps them."""
 _SPEC = """\
 from PyInstaller.utils.hooks import collect_data_files, collect_dynamic_libs, collect_submodules, copy_metadata
