@@ -92,6 +92,8 @@ class Desk:
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._worker: threading.Thread | None = None
         self._count = 0
+        self._version = 0
+        self._told = ""
 
     # --- the documents ----------------------------------------------------------------------------------------
 
@@ -124,22 +126,21 @@ class Desk:
         """Show what was added before; an index that does not fit this bundle's search model is made anew."""
         try:
             self._shelf.load()
-            if self._shelf.catalog.kept:
-                self._use(self._open_added(self._shelf.index), self._shelf.index)
-        except BundleError as error:
-            if not self._shelf.catalog.kept:  # it is the catalog itself
-                self._problem = error
-                _LOG.warning("%s", error.message)
-                return
-            _LOG.info("The added documents are indexed anew for this bundle.")
-            self._show(None)
-            self._submit(self._reindex)
         except PublicAIError as error:
             self._problem = error
             _LOG.warning("%s", error.message)
         else:
-            if not self._shelf.catalog.kept:
-                self._show(None)
+            self._open_index()
+
+    def _open_index(self) -> None:
+        try:
+            if self._shelf.catalog.kept:
+                self._use(self._open_added(self._shelf.index), self._shelf.index)
+                return
+        except BundleError:
+            _LOG.info("The added documents are indexed anew for this bundle.")
+            self._submit(self._reindex)
+        self._show(None)
 
     def _open_added(self, path: Path) -> "KnowledgeBase":
         from publicai_edge.search import KnowledgeBase
@@ -162,6 +163,7 @@ class Desk:
         if added is not None:
             hidden |= self._there - {item.source for item in catalog.added}
         combined.show(Shown(added, catalog.generation, hidden))
+        self._version += 1
 
     # --- changes ----------------------------------------------------------------------------------------------
 
@@ -199,11 +201,15 @@ class Desk:
             )
             with contextlib.suppress(OSError):
                 held.enter_context(lock.held(self._shelf.folder, busy))
-            self._shelf.load()
+            seen = self._shelf.catalog
+            if self._shelf.load() != seen:  # another kiosk had the folder meanwhile
+                self._open_index()
             self._shelf.sweep()
             self._held = held
         except PublicAIError as error:
-            _LOG.warning("Documents cannot be added: %s", error.message)
+            if error.message != self._told:  # the page asks every few seconds
+                _LOG.warning("Documents cannot be added: %s", error.message)
+            self._told = error.message
             raise RefusedError("cannot", detail=error.message) from error
 
     def change(self, kind: Literal["remove", "hide", "show", "undo"], subject: str) -> None:
@@ -373,8 +379,31 @@ class Desk:
             return None
 
     def describe(self) -> dict[str, Any]:
-        """Return documents, last changes, work under way and limits, as the page shows them."""
+        """Return last changes, work under way and limits, as the page shows them.
+
+        ``version`` says when :meth:`documents` gives another answer than before.
+        """
         refusal = self._refusal()
+        with self._lock:
+            catalog = self._shelf.catalog
+            changes = [{"kind": item.kind, "title": item.title} for item in reversed(catalog.changes)]
+            jobs = [vars(job).copy() for job in self._jobs]
+            version = self._version
+        return {
+            "version": version,
+            "changes": changes,
+            "jobs": jobs,
+            "refusal": refusal,
+            "limits": {
+                "file_bytes": self.limits.file_bytes,
+                "free_bytes": self._shelf.free_bytes(),
+                "documents": MOST_DOCUMENTS,
+                "added": len(catalog.added),
+            },
+        }
+
+    def documents(self) -> list[dict[str, Any]]:
+        """Return every document, the last added first, then those of the bundle by title."""
         with self._lock:
             catalog = self._shelf.catalog
             added = [
@@ -387,21 +416,7 @@ class Desk:
                 | {"passages": item.passages, "kind": "bundle", "hidden": item.source in catalog.hidden}
                 for item in self._own.values()
             ]
-            changes = [{"kind": item.kind, "title": item.title} for item in reversed(catalog.changes)]
-            jobs = [vars(job).copy() for job in self._jobs]
-            count = len(catalog.added)
-        return {
-            "documents": added[::-1] + own,
-            "changes": changes,
-            "jobs": jobs,
-            "refusal": refusal,
-            "limits": {
-                "file_bytes": self.limits.file_bytes,
-                "free_bytes": self._shelf.free_bytes(),
-                "documents": MOST_DOCUMENTS,
-                "added": count,
-            },
-        }
+        return added[::-1] + own
 
     def _refusal(self) -> dict[str, Any] | None:
         try:

@@ -165,6 +165,13 @@ def _add_documents(router: APIRouter, kiosk: Kiosk) -> None:
             raise HTTPException(401, "Sign in with the staff code first.")
         return session
 
+    @router.get("/api/staff/documents")
+    async def documents(staff_session: Annotated[str | None, Cookie()] = None) -> list[dict[str, Any]]:
+        """Return every document: its title, where it is from, whether it is hidden."""
+        if _desk(kiosk).sessions.find(staff_session) is None:
+            raise HTTPException(401, "Sign in with the staff code first.")
+        return await asyncio.to_thread(_desk(kiosk).documents)
+
     changes = APIRouter(dependencies=[Depends(signed_in)])
 
     @changes.post("/api/staff/uploads")

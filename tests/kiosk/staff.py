@@ -66,6 +66,10 @@ class Staff:
         found: dict[str, Any] = self.client.get("/api/staff").json()
         return found
 
+    def documents(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.client.get("/api/staff/documents").json()
+        return found
+
     def upload(self, name: str, data: bytes) -> httpx.Response:
         """Send a document as the page does; return the answer that ended it."""
         begun = self.client.post("/api/staff/uploads", json={"name": name, "size": len(data)}, headers=self.headers)
@@ -82,7 +86,7 @@ class Staff:
         return self.client.post("/api/staff/changes", json={"kind": kind, "subject": subject}, headers=self.headers)
 
     def titles(self, *, hidden: bool = False) -> list[str]:
-        return [item["title"] for item in self.state()["documents"] if item["hidden"] == hidden]
+        return [item["title"] for item in self.documents() if item["hidden"] == hidden]
 
     def found(self, question: str) -> list[str]:
         """Return the sources that a patron's question finds."""

@@ -28,6 +28,8 @@ let local = []; // files that are copied or were refused before the kiosk had a 
 let heard = new Map(); // what was said last of each job
 let timer = 0;
 let warning = ""; // the last change that could not be made
+let documents = []; // as of the version in the state
+let version = -1;
 let drawn = ""; // the list of documents as it is on the page
 
 // --- asking the kiosk --------------------------------------------------------------------------------------
@@ -126,6 +128,8 @@ function closeDesk() {
   local = [];
   heard = new Map();
   warning = drawn = "";
+  documents = [];
+  version = -1;
   for (const id of ["jobs", "changes", "documents"]) byId(id).replaceChildren();
   note("");
   byId("note-detail").hidden = true;
@@ -162,6 +166,10 @@ async function refresh() {
     return;
   }
   if (found) {
+    if (found.version !== version) {
+      documents = await call("GET", "/documents").catch(() => documents);
+      version = found.version;
+    }
     state = found;
     token = found.token;
     byId("sign-in").hidden = true;
@@ -261,8 +269,8 @@ function drawChanges() {
 
 function drawDocuments() {
   const wanted = byId("filter").value.trim().toLocaleLowerCase();
-  const found = state.documents.filter(({ title, name }) => `${title}\n${name}`.toLocaleLowerCase().includes(wanted));
-  const now = JSON.stringify([language(), wanted, state.documents]);
+  const found = documents.filter(({ title, name }) => `${title}\n${name}`.toLocaleLowerCase().includes(wanted));
+  const now = JSON.stringify([language(), wanted, version]);
   if (now === drawn) return;
   drawn = now;
   const focused = document.activeElement?.dataset.subject;
