@@ -27,6 +27,7 @@ let state = null;
 let local = []; // files that are copied or were refused before the kiosk had a job for them
 let heard = new Map(); // what was said last of each job
 let timer = 0;
+let round = 0; // counts how often the page was closed: an answer that comes later shows nothing
 let warning = ""; // the last change that could not be made
 let documents = []; // as of the version in the state
 let version = -1;
@@ -123,6 +124,7 @@ async function signIn(event) {
 
 function closeDesk() {
   clearTimeout(timer);
+  round += 1;
   token = "";
   state = null;
   local = [];
@@ -154,32 +156,38 @@ function leave() {
 
 async function refresh() {
   clearTimeout(timer);
+  const begun = round;
   const found = await call("GET", "").catch(() => null);
+  if (round !== begun) return;
   if (found && !found.signed_in) {
-    const was = state?.signed_in;
-    closeDesk();
-    if (was) note("staff.idle");
-    if (!found.on) {
-      note("staff.off");
-      byId("sign-in").hidden = true;
+    if (state) {
+      closeDesk();
+      note("staff.idle");
+      announce(say("staff.idle"));
+      byId("code").focus();
     }
+    if (!found.on) note("staff.off");
+    byId("sign-in").hidden = !found.on;
     return;
   }
   if (found) {
     if (found.version !== version) {
       documents = await call("GET", "/documents").catch(() => documents);
+      if (round !== begun) return;
       version = found.version;
     }
+    const first = !state;
     state = found;
     token = found.token;
     byId("sign-in").hidden = true;
     byId("desk").hidden = false;
     byId("end").hidden = false;
     draw();
-    tell();
+    tell(first);
   }
   const under = state?.jobs.some((job) => job.state !== "done" && job.state !== "failed");
   const busy = under || state?.refusal?.code === "not_ready";
+  clearTimeout(timer);
   timer = setTimeout(refresh, busy ? BUSY_MS : CALM_MS);
 }
 
@@ -245,16 +253,17 @@ function jobItem(job) {
   return item;
 }
 
-// Heard once for each step, and every quarter of the way: not at every percent.
-function tell() {
+// Heard once for each step, and every quarter of the way: not at every percent. What was there before one came is not.
+function tell(silent = false) {
+  const texts = [];
   for (const job of [...local, ...state.jobs]) {
     const step = job.total && job.state === "indexing" ? Math.floor((4 * job.done) / job.total) : 0;
     const now = `${job.state} ${step}`;
     if (heard.get(job.number) === now) continue;
-    const first = !heard.has(job.number) && (job.state === "done" || job.state === "failed");
     heard.set(job.number, now);
-    if (!first || job.local) announce(jobText(job));
+    texts.push(jobText(job));
   }
+  if (!silent && texts.length) announce(texts.join(". "));
 }
 
 function drawChanges() {
@@ -330,7 +339,7 @@ async function addFiles(files) {
 }
 
 async function addFile(file) {
-  const job = { number: `file-${Date.now()}-${local.length}`, name: file.name, state: "copying", done: 0, local: true };
+  const job = { number: `file-${Date.now()}-${local.length}`, name: file.name, state: "copying", done: 0 };
   local.push({ ...job, total: file.size, title: "", code: "", passages: 0 });
   const own = local[local.length - 1];
   const show = () => {
