@@ -6,6 +6,7 @@ change, never the bundle's own documents. Nothing a patron typed comes here.
 """
 
 import contextlib
+import functools
 import logging
 import queue
 import threading
@@ -84,7 +85,6 @@ class Desk:
         self._opened = threading.Event()
         self._combined: CombinedBase | None = None
         self._vectors: LastVector | None = None
-        self._own: dict[str, Listed] = {}
         self._there: frozenset[str] = frozenset()
         self._problem: PublicAIError | None = None
         self._held: contextlib.ExitStack | None = None
@@ -105,7 +105,7 @@ class Desk:
         """
         from publicai_edge.engine.embedder import Embedder
         from publicai_edge.search import KnowledgeBase
-        from publicai_edge.search.combined import CombinedBase, LastVector, listed
+        from publicai_edge.search.combined import CombinedBase, LastVector
 
         index, embedding = self._bundle.knowledge_path, self._bundle.embedding_path
         if index is None or embedding is None:
@@ -115,7 +115,6 @@ class Desk:
             base = KnowledgeBase.open(index, cast("Embedder", self._vectors))
             combined = CombinedBase(base, self._vectors)
             with self._lock:
-                self._own = {item.source: item for item in listed(index)}
                 self._combined = combined
                 self._begin()
         finally:
@@ -142,6 +141,15 @@ class Desk:
             self._submit(self._reindex)
         self._show(None)
 
+    @functools.cached_property
+    def _own(self) -> "dict[str, Listed]":
+        """The bundle's documents by source: read when staff first come, not when the kiosk opens."""
+        from publicai_edge.search.combined import listed
+
+        index = self._bundle.knowledge_path
+        assert index is not None  # noqa: S101 - open() has looked
+        return {item.source: item for item in listed(index)}
+
     def _open_added(self, path: Path) -> "KnowledgeBase":
         from publicai_edge.search import KnowledgeBase
 
@@ -159,7 +167,7 @@ class Desk:
 
         catalog, combined = self._shelf.catalog, self._combined
         assert combined is not None  # noqa: S101 - open() has set it
-        hidden = frozenset(catalog.hidden) & self._own.keys()
+        hidden = frozenset(catalog.hidden)
         if added is not None:
             hidden |= self._there - {item.source for item in catalog.added}
         combined.show(Shown(added, catalog.generation, hidden))
