@@ -112,6 +112,7 @@ function drawAbout() {
     return [left, right];
   });
   byId("about").replaceChildren(...elements);
+  byId("staff").hidden = !facts.staff;
 }
 
 // --- views -------------------------------------------------------------------------------------------------
