@@ -148,7 +148,7 @@ class KnowledgeBase:
             for number, score in found.scores().items():
                 passage = self._passage(connection, number)
                 cosine = found.cosines[number]
-                if cosine >= min_relevance or _is_strong(passage, weights):
+                if cosine >= min_relevance or is_strong(passage, weights):
                     hits.append(Hit(passage, score, cosine))
                 if len(hits) == top:
                     break
@@ -275,7 +275,8 @@ def _passages(connection: apsw.Connection, condition: str, value: int | str) -> 
     ]
 
 
-def _is_strong(passage: Passage, weights: dict[str, float]) -> bool:
+def is_strong(passage: Passage, weights: Mapping[str, float]) -> bool:
+    """Say whether a passage holds most of what a question asks, by its terms and their weights."""
     weighing = {term: weight for term, weight in weights.items() if weight > 0}
     if not weighing:
         return False
