@@ -13,8 +13,15 @@ import typer
 from publicai_edge.cli import operator, options
 from publicai_edge.cli.failure import Group
 
-CHILDREN = frozenset({"publicai_edge.child", "publicai_edge.engine.worker", "publicai_edge.engine.onnx.worker"})
-"""Modules that run in a process of their own: the two workers, and what :mod:`publicai_edge.child` starts."""
+CHILDREN = frozenset(
+    {
+        "publicai_edge.child",
+        "publicai_edge.engine.worker",
+        "publicai_edge.engine.onnx.worker",
+        "publicai_edge.knowledge.zim.worker",
+    }
+)
+"""Modules that run in a process of their own: the workers, and what :mod:`publicai_edge.child` starts."""
 
 _TRIED = (
     "publicai_edge.kiosk.server",
@@ -58,10 +65,14 @@ def check(_payload: dict[str, Any], _progress: Any) -> dict[str, Any]:
     import tokenizers
 
     from publicai_edge.engine import llama
+    from publicai_edge.knowledge import zim
     from publicai_edge.search.database import vec_path
 
     for name in _TRIED:
         importlib.import_module(name)
+    if zim.is_installed():
+        for name in ("libzim.reader", "libzim.search", "lxml.html", "publicai_edge.knowledge.zim.worker"):
+            importlib.import_module(name)
     connection = apsw.Connection(":memory:")
     connection.enable_load_extension(True)
     connection.load_extension(vec_path())
@@ -72,6 +83,7 @@ def check(_payload: dict[str, Any], _progress: Any) -> dict[str, Any]:
         "onnxruntime": onnxruntime.get_available_providers(),
         "sqlite-vec": str(vectors),
         "tokenizers": tokenizers.__version__,
+        "zim": zim.is_installed(),
     }
 
 

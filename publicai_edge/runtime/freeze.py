@@ -44,6 +44,8 @@ _EXCLUDED = (
     "curses", "doctest", "ensurepip", "idlelib", "lib2to3", "pdb", "pkg_resources", "pydoc", "readline", "setuptools",
     "pyexpat", "sqlite3", "test", "tkinter", "turtle", "unittest", "venv", "xml", "xmlrpc",
 )  # fmt: skip
+_ZIM_HIDDEN = ("libzim", "lxml.etree", "lxml.html", "publicai_edge.knowledge.zim.worker")
+"""What reads ZIM files, in a runtime that is to have it; the last is started by its name alone."""
 _OLDER = ("libstdc++.so.*", "libgcc_s.so.*", "libexpat.so.*")
 """Libraries that the folder llama.cpp is linked against has as well, and that ask for an older glibc there."""
 _UNUSED_FILES = ("libonnxruntime.so.*", "*.pyi", "py.typed", "*.h", "*.a", "*.pxd")
@@ -83,7 +85,7 @@ case "$said" in *'"result"'*) ;; *) exit 1 ;; esac
 _ENTRY = "from publicai_edge.cli.standalone import main\n\nmain()\n"
 
 
-def freeze(platform: Platform, python: Path, folder: Path, progress: Progress) -> Path:
+def freeze(platform: Platform, python: Path, folder: Path, progress: Progress, *, zim: bool = False) -> Path:
     """Freeze the program in ``folder``, which holds ``site``: all packages, this project's among them.
 
     Args:
@@ -91,6 +93,7 @@ def freeze(platform: Platform, python: Path, folder: Path, progress: Progress) -
         python: the Debian folder with that platform's Python; it is run there, by an emulator if need be.
         folder: the work's folder.
         progress: where it is shown.
+        zim: whether it is to read ZIM files.
 
     Returns:
         The program's folder.
@@ -98,7 +101,7 @@ def freeze(platform: Platform, python: Path, folder: Path, progress: Progress) -
     Raises:
         HostError: PyInstaller fails.
     """
-    _write_spec(folder)
+    _write_spec(folder, zim=zim)
     command = ["python3.11", "-m", "PyInstaller", "--noconfirm", "--distpath", "/job/dist", "--workpath", "/job/made"]
     env = {"PYTHONPATH": "/job/site", "PYTHONDONTWRITEBYTECODE": "1", "SOURCE_DATE_EPOCH": "1", "PYTHONHASHSEED": "1"}
     inside = work.inside(python, folder, [*command, f"/job/{PROGRAM}.spec"], env)
@@ -106,13 +109,13 @@ def freeze(platform: Platform, python: Path, folder: Path, progress: Progress) -
     return folder / "dist" / PROGRAM
 
 
-def freeze_here(name: str, folder: Path, progress: Progress) -> Path:
+def freeze_here(name: str, folder: Path, progress: Progress, *, zim: bool = False) -> Path:
     """Freeze the program with this very Python, for a system that only a machine of its kind makes programs for.
 
     Raises:
         HostError: PyInstaller fails.
     """
-    _write_spec(folder)
+    _write_spec(folder, zim=zim)
     places = ["--distpath", str(folder / "dist"), "--workpath", str(folder / "made")]
     command = [sys.executable, "-m", "PyInstaller", "--noconfirm", *places, str(folder / f"{PROGRAM}.spec")]
     work.run(command, f"Freezing the program for {name}", folder.parent, progress)
@@ -138,8 +141,10 @@ def finish_here(program: Path, module: Path, backends: Path) -> None:
     _check_names(program)
 
 
-def _write_spec(folder: Path) -> None:
-    spec = _SPEC.format(hidden=_HIDDEN, kiosk=KIOSK, excluded=_EXCLUDED, name=PROGRAM)
+def _write_spec(folder: Path, *, zim: bool) -> None:
+    hidden = (*_HIDDEN, *_ZIM_HIDDEN) if zim else _HIDDEN
+    excluded = tuple(name for name in _EXCLUDED if not (zim and name == "lxml"))
+    spec = _SPEC.format(hidden=hidden, kiosk=KIOSK, excluded=excluded if zim else (*excluded, "libzim"), name=PROGRAM)
     (folder / "entry.py").write_text(_ENTRY, "utf-8")
     (folder / f"{PROGRAM}.spec").write_text(spec, "utf-8")
 
