@@ -176,6 +176,12 @@ def recipe_page() -> str:
     ]
     for name, item in schema["properties"].items():
         out.append(_table(name, item, schema))
+        inner = _resolved(item["items"] if item.get("type") == "array" else item, schema)
+        out += [
+            _table(f"{name}.{key}", field, schema)
+            for key, field in inner["properties"].items()
+            if field.get("type") == "array" and "$ref" in field["items"]
+        ]
     return "\n".join(out)
 
 
@@ -183,7 +189,7 @@ def _table(name: str, item: dict[str, Any], schema: dict[str, Any]) -> str:
     many = item.get("type") == "array"
     inner = _resolved(item["items"] if many else item, schema)
     head = f"[[{name}]]" if many else f"[{name}]"
-    needed = "One or more." if many else "Required." if name in schema["required"] else "Optional."
+    needed = "Any number." if "." in name else "One or more." if many else "Required." if name in schema["required"] else "Optional."
     required = set(inner.get("required", ()))
     rows = [
         f"| `{key}` | {_type(field)} | {_value(key, field, required)} | {field['description']} |"
@@ -207,6 +213,8 @@ def _type(field: dict[str, Any]) -> str:
         return " or ".join(_type(option) for option in field["anyOf"] if option.get("type") != "null")
     if "enum" in field:
         return " or ".join(f'`"{choice}"`' for choice in field["enum"])
+    if field["type"] == "array" and "$ref" in field["items"]:
+        return "list of tables"
     return _TYPES[field["type"]] + _bounds(field)
 
 
