@@ -186,7 +186,12 @@ def _adopt_folder(store: Store, folder: Path) -> FileSet:
 def _zims(runner: Runner, recipe: Recipe, pins: dict[str, Pin]) -> tuple[FileSet, tuple[dict[str, Any], ...]]:
     """Return the ZIM files as they lie in the bundle, and what each says of itself."""
     chosen = recipe.knowledge.zim if recipe.knowledge else []
-    files = {item.file_name: pins[fetching.zim_role(number)].files.only() for number, item in enumerate(chosen, 1)}
+    files = {}
+    for number, item in enumerate(chosen, 1):
+        found = pins[fetching.zim_role(number)].files
+        if len(found) != 1:
+            raise RecipeError(f"knowledge.zim: {item.source} is a folder.", hint="Name the .zim file.")
+        files[item.file_name] = found.only()
     return FileSet(files), tuple(stages.check_zim(runner, blob, name).facts for name, blob in files.items())
 
 

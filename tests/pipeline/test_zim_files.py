@@ -13,12 +13,15 @@ from publicai_edge.pipeline import local_sources, runtimes, stages
 from publicai_edge.pipeline.build import build
 from publicai_edge.pipeline.documents import find_documents
 from publicai_edge.pipeline.options import Options
+from publicai_edge.pipeline.planning import plan
 from publicai_edge.pipeline.steps import Runner
 from publicai_edge.progress import Silent
 from publicai_edge.recipe import load, lock
 from publicai_edge.runtime.manifest import FileInfo, RuntimeManifest
 from publicai_edge.store import Store
+from tests.conftest import downloads
 from tests.knowledge import zims
+from tests.plan import cases
 
 TABLE = """
 [[knowledge.zim]]
@@ -122,6 +125,13 @@ def test_a_runtime_that_does_not_read_zim_files_is_refused(tmp_path: Path) -> No
     assert "runtime build linux-x86_64 --zim" in (caught.value.hint or "")
     runtimes.keep(made.model_copy(update={"libraries": {"libzim": "3.13.1"}}), store)
     assert runtimes.payload(("linux-x86_64",), store, Silent(), zim=True)
+
+
+def test_a_plan_counts_the_file(recipe: Path, tmp_path: Path) -> None:
+    options = Options(tmp_path, downloads(), Silent(), offline=True)
+    (before,) = plan(load(recipe), recipe, cases.device(), options).forecasts
+    (after,) = plan(load(with_zim(recipe)), recipe, cases.device(), options).forecasts
+    assert after.disk - before.disk == (recipe.parent / "library" / "small.zim").stat().st_size
 
 
 def test_a_bundle_holds_the_file_as_it_is_and_finds_its_articles(

@@ -122,7 +122,8 @@ class ZimLibrary:
         return {passage.id: float(self._vector(passage) @ asked) for passage in passages}
 
     def _vector(self, passage: Passage) -> "NDArray[np.float32]":
-        text = "\n".join(filter(None, (passage.document, passage.heading, passage.text)))
+        title = passage.document.removesuffix(f" ({self._name})")
+        text = "\n".join(filter(None, (title, passage.heading, passage.text)))
         return self._vectors.get(f"{passage.source} {passage.id}", lambda: self._embedder.encode([text], "passage")[0])
 
 
