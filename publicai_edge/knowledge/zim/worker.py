@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from publicai_edge.child import claim_stdout
+from publicai_edge.host import refuse_core_files
 from publicai_edge.knowledge.zim.archive import ZimFile
 
 
@@ -72,12 +73,12 @@ def _time(seconds: int) -> None:
 
 
 def _limit(memory_bytes: int) -> None:
+    refuse_core_files()
     if sys.platform == "win32":
         return
     import resource
 
-    for what in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
-        resource.setrlimit(what, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     with contextlib.suppress(OSError, ValueError):  # macOS does not limit address space
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
