@@ -1,7 +1,8 @@
 """What `serve` and `ask` are put together from: the engine and the documents of a bundle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from publicai_edge.bundle.open import Bundle
@@ -11,7 +12,8 @@ from publicai_edge.knowledge.zim.check import require_installed
 
 if TYPE_CHECKING:
     from publicai_edge.engine.embedder import Embedder
-    from publicai_edge.search import KnowledgeBase
+    from publicai_edge.kiosk.staff_desk import Desk
+    from publicai_edge.search.several import Place
 
 
 def engine(
@@ -22,14 +24,18 @@ def engine(
     return WorkerEngine(config if slots is None else replace(config, slots=slots))
 
 
-def documents(bundle: Bundle) -> Callable[[], Documents] | None:
+def documents(bundle: Bundle, desk: "Desk | None" = None) -> Callable[[], Documents] | None:
     """Return what opens the bundle's documents, or None where it has none.
+
+    Args:
+        bundle: what is served.
+        desk: what staff change the documents with, where they do.
 
     Raises:
         HostError: it has ZIM files, and what reads them is not installed.
     """
-    index, embedding, info = bundle.knowledge_path, bundle.embedding_path, bundle.manifest.knowledge
-    if index is None or embedding is None or info is None:
+    index, embedding = bundle.knowledge_path, bundle.embedding_path
+    if index is None or embedding is None:
         return None
     for path in bundle.zim_paths:
         require_installed(path.name)
@@ -37,25 +43,50 @@ def documents(bundle: Bundle) -> Callable[[], Documents] | None:
     def open_documents() -> Documents:
         from publicai_edge.engine.embedder import Embedder
         from publicai_edge.search import KnowledgeBase
+        from publicai_edge.search.several import Several
 
-        embedder = Embedder.open(embedding)
-        base = KnowledgeBase.open(index, embedder)
-        return _beside(base, bundle, embedder) if info.zim else base
+        base: Place
+        if desk:
+            base, embedder = desk.open(), desk.embedder
+        else:
+            embedder = Embedder.open(embedding)
+            base = KnowledgeBase.open(index, embedder)
+        try:
+            zims = _zims(bundle, embedder) if embedder else ()
+        except BaseException:
+            base.close()
+            raise
+        return Several([base, *zims]) if zims else base
 
     return open_documents
 
 
-def _beside(base: "KnowledgeBase", bundle: Bundle, embedder: "Embedder") -> Documents:
-    """Return the documents and the ZIM files together."""
+def _zims(bundle: Bundle, embedder: "Embedder") -> "Sequence[Place]":
+    """Open the bundle's ZIM files."""
     from publicai_edge.knowledge.zim.library import ZimLibrary
-    from publicai_edge.search.several import Place, Several
+    from publicai_edge.search.several import Several
 
-    info = bundle.manifest.knowledge
-    places: list[Place] = [base]
+    knowledge = bundle.manifest.knowledge
+    opened: list[ZimLibrary] = []
     try:
-        for item, path in zip(info.zim if info else (), bundle.zim_paths, strict=True):
-            places.append(ZimLibrary.open(path, item.name, embedder, info.passage_words if info else 0))
+        for item, path in zip(knowledge.zim if knowledge else (), bundle.zim_paths, strict=True):
+            opened.append(ZimLibrary.open(path, item.name, embedder, knowledge.passage_words if knowledge else 0))
     except BaseException:
-        Several(places).close()
+        Several(opened).close()
         raise
-    return Several(places)
+    return opened
+
+
+def staff(bundle: Bundle, place: Path | None) -> "Desk | None":
+    """Return what staff change the documents with, or None where the bundle has none.
+
+    Args:
+        bundle: what is served.
+        place: the folder for what they add, where one was chosen.
+    """
+    if bundle.knowledge_path is None or bundle.embedding_path is None:
+        return None
+    from publicai_edge.kiosk.staff_desk import Desk
+    from publicai_edge.kiosk.staff_place import place_of
+
+    return Desk(place_of(bundle.manifest.name, place), bundle)

@@ -28,9 +28,7 @@ def build(
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Compilers at a time (default: one a core).", show_default=False)
     ] = None,
-    zim: Annotated[
-        bool, typer.Option("--zim", help="With what reads ZIM files: 33 MB more, under the GPL; see the how-to.")
-    ] = False,
+    zim: Annotated[bool, typer.Option("--zim", help="With what reads ZIM files: 27 MB more, under the GPL.")] = False,
     offline: options.Offline = False,
     cache: options.Cache = None,
     quiet: options.Quiet = False,

@@ -1,5 +1,6 @@
 """``publicai-edge serve``: run the kiosk."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +21,14 @@ Slots = Annotated[
     typer.Option("--slots", min=1, max=64, help="Patrons answered at the same time.", show_default="the bundle's"),
 ]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
+DocumentsDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--documents-dir",
+        help="Folder for what staff add to the documents, and for their code.",
+        show_default="one of the bundle's own, which outlasts its updates",
+    ),
+]
 FullScreen = Annotated[
     bool, typer.Option("--fullscreen", help="Keep the page on the whole screen, in a browser that remembers nothing.")
 ]
@@ -35,6 +44,7 @@ def serve(
     threads: options.Threads = None,
     slots: Slots = None,
     gpu_layers: options.GpuLayers = None,
+    documents_dir: DocumentsDir = None,
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -67,6 +77,8 @@ def serve(
         console.warn(warning)
     layers = options.gpu_layers(gpu_layers, opened.manifest.engine.name, console)
 
+    staff = parts.staff(opened, documents_dir)
+
     with ExitStack() as shown:
 
         def on_ready(address: str) -> None:
@@ -80,10 +92,11 @@ def serve(
         run(
             opened,
             parts.engine(opened, threads, slots, layers),
-            parts.documents(opened),
+            parts.documents(opened, staff),
             host=host,
             port=port,
             names=name or (),
+            staff=staff,
             on_ready=on_ready,
         )
     console.say("The kiosk is closed.")

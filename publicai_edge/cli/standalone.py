@@ -18,16 +18,19 @@ CHILDREN = frozenset(
         "publicai_edge.child",
         "publicai_edge.engine.worker",
         "publicai_edge.engine.onnx.worker",
+        "publicai_edge.knowledge.extractor",
         "publicai_edge.knowledge.zim.worker",
     }
 )
-"""Modules that run in a process of their own: the workers, and what :mod:`publicai_edge.child` starts."""
+"""Modules that run in a process of their own: the two workers, those that read documents and ZIM files, what
+:mod:`.child` starts."""
 
 _TRIED = (
     "publicai_edge.kiosk.server",
     "publicai_edge.search.base",
     "publicai_edge.engine.worker",
     "publicai_edge.engine.onnx.worker",
+    "publicai_edge.knowledge.added.rebuild",
     "cryptography.hazmat.primitives.asymmetric.ec",
     "platformdirs",
     "polib",
@@ -71,7 +74,7 @@ def check(_payload: dict[str, Any], _progress: Any) -> dict[str, Any]:
     for name in _TRIED:
         importlib.import_module(name)
     if zim.is_installed():
-        for name in ("libzim.reader", "libzim.search", "lxml.html", "publicai_edge.knowledge.zim.worker"):
+        for name in ("libzim.reader", "libzim.search", "publicai_edge.knowledge.zim.worker"):
             importlib.import_module(name)
     connection = apsw.Connection(":memory:")
     connection.enable_load_extension(True)

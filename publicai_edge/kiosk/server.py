@@ -21,6 +21,8 @@ from publicai_edge.kiosk.library import Documents
 if TYPE_CHECKING:
     import uvicorn
 
+    from publicai_edge.kiosk.staff_desk import Desk
+
 DEFAULT_PORT = 8017
 
 _GRACE_SECONDS = 1
@@ -35,6 +37,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
     names: Iterable[str] = (),
+    staff: "Desk | None" = None,
     on_ready: Callable[[str], None],
 ) -> None:
     """Serve a bundle until Ctrl-C.
@@ -46,6 +49,7 @@ def serve(
         host: the address to listen on; other machines reach the kiosk only if it is not a loopback address.
         port: 0 takes a free one.
         names: further names the kiosk answers to.
+        staff: what staff change the documents with; None where the bundle has none.
         on_ready: told the page's address once it can be opened; the model may still be loading.
 
     Raises:
@@ -57,7 +61,7 @@ def serve(
 
     with contextlib.closing(bind(host, port)) as listener:
         taken = listener.getsockname()[1]
-        app = create_app(bundle, engine, open_documents, allowed_hosts=own_names(host, taken, names))
+        app = create_app(bundle, engine, open_documents, allowed_hosts=own_names(host, taken, names), staff=staff)
         _run(app, listener, lambda: on_ready(page_address(host, taken)))
 
 

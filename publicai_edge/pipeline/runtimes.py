@@ -27,8 +27,8 @@ _SHELF = "runtimes"
 _PYTHON = "3.11"
 _IMPORT = "Take the one of this project's release, or export it there; then: publicai-edge runtime import FILE"
 _CODE = ("publicai_edge.runtime",)
-_CARRIED = ("artifact", "atomic", "child", "cli", "digest", "errors", "gguf", "host", "knowledge", "progress",
-            "recipe", "store", "tuning")  # fmt: skip
+_CARRIED = ("artifact", "atomic", "child", "cli", "digest", "errors", "gguf", "host", "progress", "recipe", "store",
+            "tuning")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from publicai_edge.runtime import platforms
 FILE_NAME = "runtime.json"
 BUDGET = 120_000_000
 """Bytes that a runtime may take beside the model."""
-ZIM_BUDGET = 35_000_000
+ZIM_BUDGET = 30_000_000
 """Bytes more where it reads ZIM files."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -23,19 +23,23 @@ ROOTS = (
     "fastapi",
     "httptools",
     "jinja2",
+    "lxml",
+    "markdown-it-py",
     "numpy",
     "onnxruntime",
     "platformdirs",
     "polib",
     "psutil",
     "pydantic",
+    "pypdf",
+    "python-docx",
     "sqlite-vec",
     "tokenizers",
     "typer",
     "uvicorn",
 )
 """What the kiosk's code imports; a package that is not installed here is one that this version has no use for."""
-ZIM = ("libzim", "lxml")
+ZIM = ("libzim",)
 """What reads ZIM files, for a runtime that is to have it."""
 TOOLS = ("pyinstaller", "pyinstaller-hooks-contrib", "altgraph", "packaging", "setuptools")
 LLAMA = "llama-cpp-python"

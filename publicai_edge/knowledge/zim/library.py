@@ -12,7 +12,7 @@ vector. A vector costs some milliseconds, so one question may bring :data:`MOST_
 import re
 import unicodedata
 import zlib
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -23,6 +23,7 @@ from publicai_edge.knowledge.zim.archive import MOST_PASSAGES
 from publicai_edge.knowledge.zim.reader import Limits, ZimReader
 from publicai_edge.search import Hit, Passage, terms
 from publicai_edge.search.base import Candidates, is_strong
+from publicai_edge.search.combined import bm25
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +34,6 @@ MOST_ARTICLES = 6
 MOST_VECTORS = 24
 _KEPT_ARTICLES = 64
 _KEPT_VECTORS = 4096
-_K1, _B, _HEADING = 1.2, 0.75, 2  # BM25 as the index of documents weighs it
 _MARKS = re.compile("[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670]")
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ class ZimLibrary:
             return []
         chosen = _chosen([self._article(path) for path in found.paths], found.weights)
         cosines = self._cosines(question, chosen)
-        scores = Candidates((), _by_words(chosen, found.weights), cosines).scores()
+        scores = Candidates((), bm25(chosen, found.weights), cosines).scores()
         by_id = {passage.id: passage for passage in chosen}
         hits = []
         for number, score in scores.items():
@@ -162,19 +162,3 @@ def _chosen(articles: Sequence[Sequence[Passage]], weights: Mapping[str, float])
 def _folded(passage: Passage) -> str:
     text = unicodedata.normalize("NFKD", f"{passage.heading} {passage.text}".casefold())
     return unicodedata.normalize("NFC", _MARKS.sub("", text))
-
-
-def _by_words(passages: Sequence[Passage], weights: Mapping[str, float]) -> dict[int, float]:
-    """Return the passages' BM25 among themselves, the words weighed as the archive's index does."""
-    bags = {
-        passage.id: (Counter(terms.terms(f"{passage.document} {passage.heading}")), Counter(terms.terms(passage.text)))
-        for passage in passages
-    }
-    sizes = {number: sum((head + body).values()) for number, (head, body) in bags.items()}
-    mean = max(1.0, sum(sizes.values()) / max(1, len(sizes)))
-    found = {}
-    for number, (head, body) in bags.items():
-        least = _K1 * (1 - _B + _B * sizes[number] / mean)
-        counts = {word: _HEADING * head[word] + body[word] for word in weights}
-        found[number] = sum(weights[word] * held * (_K1 + 1) / (held + least) for word, held in counts.items())
-    return found
