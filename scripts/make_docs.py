@@ -175,15 +175,21 @@ def recipe_page() -> str:
         "searches, there is a `[knowledge]` and an `[embedding]` table.\n",
     ]
     for name, item in schema["properties"].items():
-        out.append(_table(name, item, schema))
+        many = item.get("type") == "array"
+        needed = "One or more." if many else "Required." if name in schema["required"] else "Optional."
+        out.append(_table(name, item, schema, needed))
+        inner = _resolved(item["items"] if many else item, schema)
+        for key, field in inner["properties"].items():
+            if field.get("type") == "array" and "$ref" in field["items"]:
+                needed = "One or more." if key in inner["required"] else "Any number."
+                out.append(_table(f"{name}.{key}", field, schema, needed))
     return "\n".join(out)
 
 
-def _table(name: str, item: dict[str, Any], schema: dict[str, Any]) -> str:
+def _table(name: str, item: dict[str, Any], schema: dict[str, Any], needed: str) -> str:
     many = item.get("type") == "array"
     inner = _resolved(item["items"] if many else item, schema)
     head = f"[[{name}]]" if many else f"[{name}]"
-    needed = "One or more." if many else "Required." if name in schema["required"] else "Optional."
     required = set(inner.get("required", ()))
     rows = [
         f"| `{key}` | {_type(field)} | {_value(key, field, required)} | {field['description']} |"
@@ -207,6 +213,8 @@ def _type(field: dict[str, Any]) -> str:
         return " or ".join(_type(option) for option in field["anyOf"] if option.get("type") != "null")
     if "enum" in field:
         return " or ".join(f'`"{choice}"`' for choice in field["enum"])
+    if field["type"] == "array" and "$ref" in field["items"]:
+        return "list of tables"
     return _TYPES[field["type"]] + _bounds(field)
 
 

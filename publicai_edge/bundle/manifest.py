@@ -76,8 +76,25 @@ class EmbeddingInfo(_Part):
     least_cosine: float
 
 
+class ZimInfo(_Part):
+    """A ZIM file: what patrons call it, where it came from, its terms, and what it says of itself."""
+
+    file: RelativePath
+    name: str
+    source: str
+    revision: str | None
+    license: str
+    license_url: str
+    sha256: Sha256
+    size: int
+    articles: int
+    title: str
+    language: str
+    date: str
+
+
 class KnowledgeInfo(_Part):
-    """The indexed documents."""
+    """The indexed documents, and the ZIM files; ``passage_words`` is how their articles are cut."""
 
     file: RelativePath
     license: str
@@ -85,6 +102,8 @@ class KnowledgeInfo(_Part):
     passages: int
     top: int
     min_relevance: float
+    passage_words: int = 120
+    zim: tuple[ZimInfo, ...] = ()
 
 
 class ServiceInfo(_Part):
@@ -150,7 +169,9 @@ class Manifest(_Part):
         """Return the files and folders that a kiosk opens, by their paths."""
         found = [self.model.file, *self.model.parts, *(state.file for state in self.engine.warm)]
         found += [self.embedding.folder] if self.embedding else []
-        return found + ([self.knowledge.file] if self.knowledge else [])
+        if self.knowledge:
+            found += [self.knowledge.file, *(item.file for item in self.knowledge.zim)]
+        return found
 
     @property
     def folder_name(self) -> str:

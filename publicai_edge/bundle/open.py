@@ -34,6 +34,11 @@ class Bundle:
         """The documents' index, where there is one."""
         return self.root / self.manifest.knowledge.file if self.manifest.knowledge else None
 
+    @property
+    def zim_paths(self) -> tuple[Path, ...]:
+        """The ZIM files, in the manifest's order."""
+        return tuple(self.root / item.file for item in self.manifest.knowledge.zim) if self.manifest.knowledge else ()
+
     def engine_config(self, *, threads: int | None = None) -> EngineConfig:
         """Return what the engine is started with: the model and the stored state of every service's prompt."""
         manifest = self.manifest
@@ -90,7 +95,7 @@ def open_bundle(root: Path) -> Bundle:
 
 def _require(bundle: Bundle) -> None:
     needed = [bundle.root / path for path in (bundle.manifest.model.file, *bundle.manifest.model.parts)]
-    needed += [path for path in (bundle.embedding_path, bundle.knowledge_path) if path]
+    needed += [path for path in (bundle.embedding_path, bundle.knowledge_path, *bundle.zim_paths) if path]
     if missing := [path for path in needed if not path.exists()]:
         names = ", ".join(path.relative_to(bundle.root).as_posix() for path in missing)
         raise BundleError(

@@ -1,6 +1,6 @@
 """What `serve` and `ask` are put together from: the engine and the documents of a bundle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.engine.client import WorkerEngine
 from publicai_edge.kiosk.library import Documents
+from publicai_edge.knowledge.zim.check import require_installed
 
 if TYPE_CHECKING:
+    from publicai_edge.engine.embedder import Embedder
     from publicai_edge.kiosk.staff_desk import Desk
+    from publicai_edge.search.several import Place
 
 
 def engine(
@@ -21,19 +24,57 @@ def engine(
     return WorkerEngine(config if slots is None else replace(config, slots=slots))
 
 
-def documents(bundle: Bundle) -> Callable[[], Documents] | None:
-    """Return what opens the bundle's documents, or None where it has none."""
+def documents(bundle: Bundle, desk: "Desk | None" = None) -> Callable[[], Documents] | None:
+    """Return what opens the bundle's documents, or None where it has none.
+
+    Args:
+        bundle: what is served.
+        desk: what staff change the documents with, where they do.
+
+    Raises:
+        HostError: it has ZIM files, and what reads them is not installed.
+    """
     index, embedding = bundle.knowledge_path, bundle.embedding_path
     if index is None or embedding is None:
         return None
+    for path in bundle.zim_paths:
+        require_installed(path.name)
 
     def open_documents() -> Documents:
         from publicai_edge.engine.embedder import Embedder
         from publicai_edge.search import KnowledgeBase
+        from publicai_edge.search.several import Several
 
-        return KnowledgeBase.open(index, Embedder.open(embedding))
+        base: Place
+        if desk:
+            base, embedder = desk.open(), desk.embedder
+        else:
+            embedder = Embedder.open(embedding)
+            base = KnowledgeBase.open(index, embedder)
+        try:
+            zims = _zims(bundle, embedder) if embedder else ()
+        except BaseException:
+            base.close()
+            raise
+        return Several([base, *zims]) if zims else base
 
     return open_documents
+
+
+def _zims(bundle: Bundle, embedder: "Embedder") -> "Sequence[Place]":
+    """Open the bundle's ZIM files."""
+    from publicai_edge.knowledge.zim.library import ZimLibrary
+    from publicai_edge.search.several import Several
+
+    knowledge = bundle.manifest.knowledge
+    opened: list[ZimLibrary] = []
+    try:
+        for item, path in zip(knowledge.zim if knowledge else (), bundle.zim_paths, strict=True):
+            opened.append(ZimLibrary.open(path, item.name, embedder, knowledge.passage_words if knowledge else 0))
+    except BaseException:
+        Several(opened).close()
+        raise
+    return opened
 
 
 def staff(bundle: Bundle, place: Path | None) -> "Desk | None":

@@ -41,13 +41,14 @@ def check(
         if part:
             licence_text(part.license, recipe.parent / part.license_file if part.license_file else None, what)
     local_sources.check(loaded, recipe, Store(default_root()))
-    value = {"recipe": str(recipe), "documents": documents, "content": loaded.model_dump(mode="json")}
+    zims = [item.file_name for item in loaded.knowledge.zim] if loaded.knowledge else []
+    value = {"recipe": str(recipe), "documents": documents, "zim": zims, "content": loaded.model_dump(mode="json")}
     languages = ", ".join(loaded.bundle.languages)
     services = len(loaded.services)
     console.data(
         value,
         f"{recipe} is a sound recipe: {loaded.bundle.name} {loaded.bundle.version}, {services} service(s) in "
-        f"{languages}, {len(documents)} document(s), model {loaded.model.name}.",
+        f"{languages}, {', '.join([f'{len(documents)} document(s)', *zims])}, model {loaded.model.name}.",
     )
 
 

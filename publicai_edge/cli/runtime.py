@@ -28,6 +28,7 @@ def build(
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Compilers at a time (default: one a core).", show_default=False)
     ] = None,
+    zim: Annotated[bool, typer.Option("--zim", help="With what reads ZIM files: 27 MB more, under the GPL.")] = False,
     offline: options.Offline = False,
     cache: options.Cache = None,
     quiet: options.Quiet = False,
@@ -47,7 +48,7 @@ def build(
     console = options.console(as_json=json_, debug=debug, quiet=quiet)
     store = Store(cache or default_root())
     found, steps = runtimes.build(
-        platform or platforms.here(), store, console, mirror=mirror, jobs=jobs, offline=offline
+        platform or platforms.here(), store, console, mirror=mirror, jobs=jobs, offline=offline, zim=zim
     )
     made = found.manifest
     if made.size > made.budget:

@@ -92,7 +92,7 @@ def serve(
         run(
             opened,
             parts.engine(opened, threads, slots, layers),
-            staff.open if staff else parts.documents(opened),
+            parts.documents(opened, staff),
             host=host,
             port=port,
             names=name or (),

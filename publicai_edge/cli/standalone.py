@@ -19,9 +19,11 @@ CHILDREN = frozenset(
         "publicai_edge.engine.worker",
         "publicai_edge.engine.onnx.worker",
         "publicai_edge.knowledge.extractor",
+        "publicai_edge.knowledge.zim.worker",
     }
 )
-"""Modules that run in a process of their own: the two workers, the reader of documents, what :mod:`.child` starts."""
+"""Modules that run in a process of their own: the two workers, those that read documents and ZIM files, what
+:mod:`.child` starts."""
 
 _TRIED = (
     "publicai_edge.kiosk.server",
@@ -66,10 +68,14 @@ def check(_payload: dict[str, Any], _progress: Any) -> dict[str, Any]:
     import tokenizers
 
     from publicai_edge.engine import llama
+    from publicai_edge.knowledge import zim
     from publicai_edge.search.database import vec_path
 
     for name in _TRIED:
         importlib.import_module(name)
+    if zim.is_installed():
+        for name in ("libzim.reader", "libzim.search", "publicai_edge.knowledge.zim.worker"):
+            importlib.import_module(name)
     connection = apsw.Connection(":memory:")
     connection.enable_load_extension(True)
     connection.load_extension(vec_path())
@@ -80,6 +86,7 @@ def check(_payload: dict[str, Any], _progress: Any) -> dict[str, Any]:
         "onnxruntime": onnxruntime.get_available_providers(),
         "sqlite-vec": str(vectors),
         "tokenizers": tokenizers.__version__,
+        "zim": zim.is_installed(),
     }
 
 

@@ -119,6 +119,10 @@ def describe(kiosk: Kiosk) -> dict[str, Any]:
         "model": manifest.model.model_dump(include={"name", "license", "license_url", "quantization"}),
         "embedding": _optional(manifest.embedding, {"name", "license", "quantization"}),
         "documents": _optional(manifest.knowledge, {"license", "documents", "passages"}),
+        "zim": [
+            item.model_dump(include={"name", "title", "date", "license", "license_url", "articles"})
+            for item in (manifest.knowledge.zim if manifest.knowledge else ())
+        ],
         "session_minutes": manifest.session_minutes,
         "longest_question": MOST_QUESTION_LETTERS,
     }

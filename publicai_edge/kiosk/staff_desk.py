@@ -20,7 +20,6 @@ from publicai_edge.bundle.open import Bundle
 from publicai_edge.errors import BundleError, DocumentError, HostError, PublicAIError
 from publicai_edge.kiosk import staff_code
 from publicai_edge.kiosk.guard import describe
-from publicai_edge.kiosk.library import Documents
 from publicai_edge.kiosk.staff_code import CodeHash, Gate
 from publicai_edge.kiosk.staff_sessions import StaffSessions
 from publicai_edge.kiosk.staff_uploads import Upload, Uploads
@@ -85,6 +84,7 @@ class Desk:
         self._opened = threading.Event()
         self._combined: CombinedBase | None = None
         self._vectors: LastVector | None = None
+        self.embedder: Embedder | None = None
         self._there: frozenset[str] = frozenset()
         self._problem: PublicAIError | None = None
         self._held: contextlib.ExitStack | None = None
@@ -97,7 +97,7 @@ class Desk:
 
     # --- the documents ----------------------------------------------------------------------------------------
 
-    def open(self) -> Documents:
+    def open(self) -> "CombinedBase":
         """Open the bundle's documents and the additions; what is wrong with the latter is told on the staff page.
 
         Raises:
@@ -111,7 +111,8 @@ class Desk:
         if index is None or embedding is None:
             raise BundleError("This bundle has no documents to add to.")
         try:
-            self._vectors = LastVector(Embedder.open(embedding))
+            self.embedder = Embedder.open(embedding)
+            self._vectors = LastVector(self.embedder)
             base = KnowledgeBase.open(index, cast("Embedder", self._vectors))
             combined = CombinedBase(base, self._vectors)
             with self._lock:

@@ -19,10 +19,11 @@ from publicai_edge.progress import Progress
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """How documents are cut, and what one of them may cost to read."""
+    """How documents are cut, what one of them may cost to read, and whether there may be none at all."""
 
     passage_words: int
     limits: Limits = field(default_factory=Limits)
+    may_be_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def build_index(
         ModelError: the embedding model is broken.
         HostError: the disk refuses.
     """
-    if not documents:
+    if not documents and not settings.may_be_empty:
         raise DocumentError(
             "There are no documents to index.",
             hint="Check the patterns under [knowledge] documents; they are relative to the recipe.",

@@ -39,7 +39,7 @@ def index(payload: dict[str, Any], progress: Progress) -> dict[str, Any]:
         place = scratch / "index.sqlite"
         with Extractor(Limits(**settings["limits"])) as extractor, Writer(place, embedder) as writer:
             skipped = _index_all(documents, extractor, writer, settings["passage_words"], progress)
-            if not writer.documents:
+            if documents and not writer.documents:
                 raise _none_readable(skipped)
         atomic.fsync_path(place)
         place.replace(out)

@@ -28,7 +28,8 @@ MODEL_PATH = f"{MODEL_FOLDER}/model.gguf"
 ONNX_PATH = f"{MODEL_FOLDER}/{ONNX_FILE}"
 EMBEDDING_FOLDER = "data/embedding"
 REPORTS_FOLDER = "data/reports"
-KNOWLEDGE_PATH = f"data/knowledge/{stages.INDEX_FILE}"
+KNOWLEDGE_FOLDER = "data/knowledge"
+KNOWLEDGE_PATH = f"{KNOWLEDGE_FOLDER}/{stages.INDEX_FILE}"
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,11 @@ def build(recipe_path: Path, options: Options) -> Built:
         "quality": made.facts,
         "convert": ready.converted.facts if ready.converted else None,
         "index": ready.indexed.facts if ready.indexed else None,
+        "zim": list(ready.zim_facts),
         "warm": warmed.facts,
     }
     payload = _payload(model, ready.embedding, ready.indexed, warmed) | dict(made.reports.prefixed(REPORTS_FOLDER))
-    payload |= dict(runtime)
+    payload |= dict(ready.zims.prefixed(KNOWLEDGE_FOLDER)) | dict(runtime)
     facts["budget"] = budget.check(ready.recipe, ready.inspected.facts, payload, warmed.facts["tokens"], MODEL_FOLDER)
     facts["engine"] = settings.to_json()
     content = _content(options.store, ready, payload, facts, warmed.files, settings)
@@ -95,7 +97,8 @@ def _runtimes(recipe: Recipe, options: Options) -> FileSet:
         return FileSet({})
     from publicai_edge.pipeline import runtimes
 
-    return runtimes.payload(names, options.store, options.progress)
+    zim = bool(recipe.knowledge and recipe.knowledge.zim)
+    return runtimes.payload(names, options.store, options.progress, zim=zim)
 
 
 def _split(runner: Runner, recipe: Recipe, files: FileSet) -> FileSet:
@@ -180,7 +183,7 @@ def _payload(
     if embedding:
         payload |= dict(embedding.prefixed(EMBEDDING_FOLDER))
     if indexed:
-        payload |= dict(indexed.files.prefixed("data/knowledge"))
+        payload |= dict(indexed.files.prefixed(KNOWLEDGE_FOLDER))
     return payload | dict(warmed.files.prefixed(describe.WARM_FOLDER))
 
 

@@ -1,7 +1,7 @@
 """From a recipe and what the stages found to ``bundle.json``."""
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from publicai_edge import digest
@@ -16,14 +16,16 @@ from publicai_edge.bundle.manifest import (
     ServiceInfo,
     StewardInfo,
     WarmInfo,
+    ZimInfo,
 )
 from publicai_edge.bundle.open import model_digest
 from publicai_edge.engine import warm
 from publicai_edge.errors import RecipeError
+from publicai_edge.pipeline import fetching
 from publicai_edge.pipeline.steps import StepResult
 from publicai_edge.pipeline.tuned import EngineSettings
 from publicai_edge.quantize import KEEP
-from publicai_edge.recipe import Recipe
+from publicai_edge.recipe import Recipe, Zim
 from publicai_edge.recipe.lock import Pin
 
 WARM_FOLDER = "data/warm"
@@ -53,7 +55,7 @@ def manifest(
         steward=StewardInfo(**recipe.steward.model_dump()),
         model=info,
         embedding=_embedding(recipe, pins.get("embedding"), facts["convert"], embedding_folder),
-        knowledge=_knowledge(recipe, facts["index"], knowledge_file),
+        knowledge=_knowledge(recipe, facts, pins, knowledge_file),
         services=tuple(ServiceInfo(**service.model_dump()) for service in recipe.services),
         engine=_engine(recipe, facts["warm"]["tokens"], states, info, facts["model"]["engine"], settings),
         session_minutes=recipe.policy.session_minutes,
@@ -100,17 +102,37 @@ def _embedding(recipe: Recipe, pin: Pin | None, facts: dict[str, Any] | None, fo
     )
 
 
-def _knowledge(recipe: Recipe, facts: dict[str, Any] | None, file: str) -> KnowledgeInfo | None:
-    chosen = recipe.knowledge
-    if chosen is None or facts is None:
+def _knowledge(recipe: Recipe, facts: dict[str, Any], pins: dict[str, Pin], file: str) -> KnowledgeInfo | None:
+    chosen, indexed = recipe.knowledge, facts["index"]
+    if chosen is None or indexed is None:
         return None
     return KnowledgeInfo(
         file=file,
         license=chosen.license,
-        documents=facts["documents"],
-        passages=facts["passages"],
+        documents=indexed["documents"],
+        passages=indexed["passages"],
         top=chosen.top,
         min_relevance=chosen.min_relevance,
+        passage_words=chosen.passage_words,
+        zim=tuple(
+            _zim(item, pins[fetching.zim_role(number)], facts["zim"][number - 1], PurePosixPath(file).parent)
+            for number, item in enumerate(chosen.zim, 1)
+        ),
+    )
+
+
+def _zim(chosen: Zim, pin: Pin, facts: dict[str, Any], folder: PurePosixPath) -> ZimInfo:
+    blob = pin.files.only()
+    return ZimInfo(
+        file=str(folder / chosen.file_name),
+        name=chosen.name,
+        source=chosen.source,
+        revision=pin.revision,
+        license=chosen.license,
+        license_url=chosen.license_url,
+        sha256=f"sha256:{blob.sha256}",
+        size=blob.size,
+        **{name: facts[name] for name in ("articles", "title", "language", "date")},
     )
 
 

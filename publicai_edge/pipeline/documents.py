@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from publicai_edge.errors import RecipeError
+from publicai_edge.knowledge import zim
 from publicai_edge.knowledge.extract import SUFFIXES
 
 
@@ -23,7 +24,8 @@ def find_documents(patterns: Sequence[str], base: Path) -> Documents:
     must be of a kind that can be read, and those of other kinds that a folder or a glob meets are told.
 
     Raises:
-        RecipeError: a pattern finds nothing, climbs out of ``base``, or names a file of an unknown kind.
+        RecipeError: a pattern finds nothing, climbs out of ``base``, names a file of an unknown kind, or
+            finds a ZIM file.
     """
     found: dict[str, Path] = {}
     left_out: set[str] = set()
@@ -31,6 +33,14 @@ def find_documents(patterns: Sequence[str], base: Path) -> Documents:
     for pattern in patterns:
         matches = _matches(pattern, root)
         readable = [path for path in matches if path.suffix.lower() in SUFFIXES]
+        if zims := [path for path in matches if path.suffix.lower() == zim.SUFFIX]:
+            name = zims[0].relative_to(root).as_posix()
+            raise RecipeError(
+                f"knowledge.documents: {pattern!r} finds {name}, a ZIM file, which is searched by the index it brings "
+                "and has terms of its own.",
+                hint=f'Name it apart: [[knowledge.zim]] with source = "file:{name}", a name and a license. '
+                "Keep it in another folder than the documents.",
+            )
         left_out |= {path.relative_to(root).as_posix() for path in set(matches) - set(readable)}
         if not readable:
             what = f"is of kind {matches[0].suffix!r}" if len(matches) == 1 else "finds no document"

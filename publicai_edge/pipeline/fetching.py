@@ -1,6 +1,7 @@
 """Fetch what a recipe names into the store, and pin what it resolved to.
 
-A pin stands for one role: ``model``, ``embedding``, ``texts-1`` for the first of the recipe's texts, and so on.
+A pin stands for one role: ``model``, ``embedding``, ``zim-1`` for the first of its ZIM files,
+``texts-1`` for the first of the recipe's texts, and so on.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,6 +70,11 @@ def texts_role(number: int) -> str:
     return f"texts-{number}"
 
 
+def zim_role(number: int) -> str:
+    """Return the role of the recipe's ZIM files, counted from 1."""
+    return f"zim-{number}"
+
+
 def fetch(recipe: Recipe, recipe_path: Path, options: Options) -> dict[str, Pin]:
     """Fetch everything the recipe names that was not given by hand; return what each role resolved to.
 
@@ -76,7 +82,7 @@ def fetch(recipe: Recipe, recipe_path: Path, options: Options) -> dict[str, Pin]
         SourceError: something cannot be fetched.
     """
     known = {} if options.update_lock else lock.read(lock.lock_path(recipe_path))
-    parts = list(_model_parts(recipe, options))
+    parts = [*_model_parts(recipe, options), *_zim_parts(recipe)]
     if recipe.quality:
         parts += _texts_parts(recipe.quality, recipe.bundle.languages)
     return _fetch(parts, known, recipe_path.parent, options)
@@ -100,6 +106,11 @@ def _model_parts(recipe: Recipe, options: Options) -> Iterator[_Part]:
         yield _Part("model", model.source, model.revision, model.sha256, only)
     if embedding and options.embedding is None:
         yield _Part("embedding", embedding.source, embedding.revision, embedding.sha256, EMBEDDING_FILES)
+
+
+def _zim_parts(recipe: Recipe) -> Iterator[_Part]:
+    for number, item in enumerate(recipe.knowledge.zim if recipe.knowledge else (), 1):
+        yield _Part(zim_role(number), item.source, item.revision, item.sha256, ())
 
 
 def _texts_parts(quality: Quality, languages: Sequence[str]) -> Iterator[_Part]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from publicai_edge import gguf
 from publicai_edge.errors import ModelError, NotFoundError, RecipeError
+from publicai_edge.knowledge.zim.check import require_magic
 from publicai_edge.pipeline import candidates
-from publicai_edge.pipeline.fetching import texts_role
+from publicai_edge.pipeline.fetching import texts_role, zim_role
 from publicai_edge.pipeline.stages import CONFIG_FILE, named
 from publicai_edge.recipe import Recipe, lock
 from publicai_edge.recipe.lock import Pin
@@ -25,6 +26,7 @@ def check(recipe: Recipe, recipe_path: Path, store: Store) -> None:
         NotFoundError: it is not there; the message names the key.
         ModelError: the model is no GGUF file, or quantized already where the recipe would quantize it.
         RecipeError: a folder is no model, or holds no texts.
+        DocumentError: what should be a ZIM file is none.
     """
     pins = lock.read(lock.lock_path(recipe_path))
     base = recipe_path.parent
@@ -32,6 +34,9 @@ def check(recipe: Recipe, recipe_path: Path, store: Store) -> None:
         _check_model(recipe, place)
     if recipe.embedding and (place := _place("embedding", recipe.embedding.source, base, pins, store)):
         _check_folder("embedding", recipe.embedding.source, place)
+    for number, item in enumerate(recipe.knowledge.zim if recipe.knowledge else (), 1):
+        if place := _place(zim_role(number), item.source, base, pins, store):
+            require_magic(place, f"knowledge.zim: {item.source}")
     for number, texts in enumerate(recipe.quality.texts if recipe.quality else (), 1):
         if place := _place(texts_role(number), texts.source, base, pins, store):
             _check_texts(texts.source, place)
@@ -50,7 +55,8 @@ def _place(role: str, source: str, base: Path, pins: Mapping[str, Pin], store: S
     try:
         local.check(found)
     except NotFoundError as error:
-        key = "quality.texts" if role.startswith("texts") else f"{role}.source"
+        lists = {"texts": "quality.texts", "zim": "knowledge.zim"}
+        key = lists.get(role.partition("-")[0], f"{role}.source")
         raise NotFoundError(f"{key}: {error.message}", hint=error.hint, **error.facts) from error
     return found.path
 

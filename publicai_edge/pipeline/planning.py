@@ -10,7 +10,7 @@ from publicai_edge import gguf, host
 from publicai_edge.bench import machine
 from publicai_edge.errors import ModelError, RecipeError
 from publicai_edge.pipeline import candidates
-from publicai_edge.pipeline.fetching import EMBEDDING_FILES, MODEL_FILES
+from publicai_edge.pipeline.fetching import EMBEDDING_FILES, MODEL_FILES, zim_role
 from publicai_edge.pipeline.options import Options
 from publicai_edge.plan import device
 from publicai_edge.plan.cost import cost_of
@@ -119,6 +119,11 @@ def plan(recipe: Recipe, recipe_path: Path, profile: device.Profile, options: Op
             with fetcher.peek(request, known.get("embedding")) as found:
                 size = sum(entry.size for entry in found.files.values())
                 other += size // 4 if wanted.quantize == "int8" else size
+                download, transferred = download + found.download, transferred + found.transferred
+        for number, item in enumerate(recipe.knowledge.zim if recipe.knowledge else (), 1):
+            request = Request(item.source, item.revision, item.sha256, base)
+            with fetcher.peek(request, known.get(zim_role(number))) as found:
+                other += sum(entry.size for entry in found.files.values())
                 download, transferred = download + found.download, transferred + found.transferred
         return _judged(recipe, profile, models, _use(recipe, other), download, transferred)
 

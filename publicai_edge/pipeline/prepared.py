@@ -5,7 +5,7 @@ What a steward should hear of early is checked early: the recipe, its documents 
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from publicai_edge import gguf
 from publicai_edge.artifact import Blob, FileSet
@@ -45,6 +45,8 @@ class Prepared:
         inspected: what the engine says of it.
         embedding: the converted search model, and the step that made it.
         indexed: the index of the documents.
+        zims: the ZIM files, by name.
+        zim_facts: what each says of itself.
     """
 
     recipe: Recipe
@@ -55,11 +57,13 @@ class Prepared:
     embedding: FileSet | None
     converted: StepResult | None
     indexed: StepResult | None
+    zims: FileSet
+    zim_facts: tuple[dict[str, Any], ...]
 
     @property
     def other_bytes(self) -> int:
         """What the bundle holds beside the model: the search model and the index."""
-        others = [*(self.embedding or ()), *(self.indexed.files if self.indexed else ())]
+        others = [*(self.embedding or ()), *(self.indexed.files if self.indexed else ()), *self.zims]
         return sum(blob.size for _, blob in others)
 
 
@@ -81,10 +85,11 @@ def prepare(recipe: Recipe, recipe_path: Path, runner: Runner, options: Options)
     if options.model is None and isinstance(original, Blob):
         found = inspected.facts
         candidates.check_source(recipe.quantize, found["quantization"], found["quantized"], name_of(recipe, options))
-    fetching.write_lock(recipe_path, pins, options)  # not before: a model that cannot be used is not worth pinning
+    zims, zim_facts = _zims(runner, recipe, pins)
+    fetching.write_lock(recipe_path, pins, options)  # not before: what cannot be used is not worth pinning
     embedding, converted = _make_embedding(runner, recipe, pins, options)
     indexed = _index(runner, recipe, inputs, embedding)
-    return Prepared(recipe, inputs, pins, original, inspected, embedding, converted, indexed)
+    return Prepared(recipe, inputs, pins, original, inspected, embedding, converted, indexed, zims, zim_facts)
 
 
 def reference_of(ready: Prepared, original: Blob) -> "Reference":
@@ -176,6 +181,18 @@ def _adopt_folder(store: Store, folder: Path) -> FileSet:
         )
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return FileSet({path.relative_to(folder).as_posix(): store.add_copy(path) for path in paths})
+
+
+def _zims(runner: Runner, recipe: Recipe, pins: dict[str, Pin]) -> tuple[FileSet, tuple[dict[str, Any], ...]]:
+    """Return the ZIM files as they lie in the bundle, and what each says of itself."""
+    chosen = recipe.knowledge.zim if recipe.knowledge else []
+    files = {}
+    for number, item in enumerate(chosen, 1):
+        found = pins[fetching.zim_role(number)].files
+        if len(found) != 1:
+            raise RecipeError(f"knowledge.zim: {item.source} is a folder.", hint="Name the .zim file.")
+        files[item.file_name] = found.only()
+    return FileSet(files), tuple(stages.check_zim(runner, blob, name).facts for name, blob in files.items())
 
 
 def _index(runner: Runner, recipe: Recipe, inputs: Inputs, embedding: FileSet | None) -> StepResult | None:

@@ -57,6 +57,7 @@ def build(
     mirror: str | None = None,
     jobs: int | None = None,
     offline: bool = False,
+    zim: bool = False,
 ) -> tuple[Runtime, tuple[StepResult, ...]]:
     """Make the runtime for a platform; what is there already is not made again.
 
@@ -68,10 +69,10 @@ def build(
     _check_makeable(name)
     runner = Runner(store, progress)
     engine, tools = _version_of_llama(), packages.tool_versions()
-    versions = packages.versions()
+    versions = _versions(zim=zim)
     inputs = {"platform": name, "packages": versions, "tools": tools, "source": source(), "version": __version__}
     if platform := LINUX.get(name):
-        maker = _Maker(platform, runner, mirror, jobs or host.physical_cores(), offline=offline)
+        maker = _Maker(platform, runner, mirror, jobs or host.physical_cores(), offline=offline, zim=zim)
         llama = runner.run(Step("runtime-llama", _CODE, (packages.LLAMA,), {"platform": name}, maker.llama))
         inputs["llama"] = llama.files.sha256
 
@@ -80,7 +81,7 @@ def build(
     else:
 
         def freeze_it(folder: Path) -> dict[str, Any]:
-            return _freeze_here(name, folder, runner)
+            return _freeze_here(name, folder, runner, zim=zim)
 
     frozen = runner.run(Step("runtime", _CODE, (packages.LLAMA,), inputs, freeze_it))
     found = RuntimeManifest(
@@ -89,11 +90,27 @@ def build(
         source=source(),
         libraries={**versions, packages.LLAMA: engine, "python": _PYTHON if platform else python_version()},
         size=frozen.files.size,
+        budget=runtime_manifest.BUDGET + (runtime_manifest.ZIM_BUDGET if zim else 0),
         files={path: FileInfo(sha256=blob.sha256, size=blob.size) for path, blob in frozen.files},
         **frozen.facts,
     )
     keep(found, store)
     return Runtime(found), tuple(runner.done)
+
+
+def _versions(*, zim: bool) -> dict[str, str]:
+    """Return the packages of a runtime.
+
+    Raises:
+        HostError: one that is asked for is not installed, so its version is not known.
+    """
+    found = packages.versions((*packages.ROOTS, *packages.ZIM) if zim else packages.ROOTS)
+    if zim and "libzim" not in found:
+        raise HostError(
+            "libzim is not installed here, so its version is not known.",
+            hint="Run: pip install 'publicai-edge[zim]'",
+        )
+    return found
 
 
 def _check_makeable(name: str) -> None:
@@ -109,7 +126,7 @@ def _check_makeable(name: str) -> None:
         raise RecipeError(f"A runtime for {name} is made on a machine of that kind only.", hint=_IMPORT)
 
 
-def _freeze_here(name: str, out: Path, runner: Runner) -> dict[str, Any]:
+def _freeze_here(name: str, out: Path, runner: Runner, *, zim: bool) -> dict[str, Any]:
     """Freeze with this Python and the llama.cpp installed for it, on Windows and macOS.
 
     Raises:
@@ -128,7 +145,7 @@ def _freeze_here(name: str, out: Path, runner: Runner) -> dict[str, Any]:
         )
     with runner.store.scratch() as scratch:
         (scratch / "work").mkdir()
-        program = freeze.freeze_here(name, scratch / "work", runner.progress)
+        program = freeze.freeze_here(name, scratch / "work", runner.progress, zim=zim)
         freeze.finish_here(program, module, backends)
         for place in program.iterdir():
             place.rename(out / place.name)
@@ -151,6 +168,7 @@ class _Maker:
     mirror: str | None
     jobs: int
     offline: bool
+    zim: bool
 
     @property
     def folder(self) -> Path:
@@ -195,7 +213,7 @@ class _Maker:
             packages.replace_blas(work / "site", scratch / llamacpp.BLAS)
             freeze.check_numpy(self.platform, python, work, progress)
             freeze.own_package(Path(__file__).parent.parent, work / "site")
-            program = freeze.freeze(self.platform, python, work, progress)
+            program = freeze.freeze(self.platform, python, work, progress, zim=self.zim)
             freeze.finish(program, scratch / llamacpp.PACKAGE, libraries, self.platform)
             freeze.strip(program, shop, progress, self.folder)
             freeze.add_licences(program, work / "site", python, scratch / llamacpp.LICENCE)
@@ -242,12 +260,13 @@ def find(name: str, store: Store) -> Runtime:
     return Runtime(found)
 
 
-def payload(names: tuple[str, ...], store: Store, progress: Progress) -> FileSet:
-    """Return the files of the runtimes for ``names`` as they lie in a bundle.
+def payload(names: tuple[str, ...], store: Store, progress: Progress, *, zim: bool = False) -> FileSet:
+    """Return the files of the runtimes for ``names`` as they lie in a bundle; with ``zim``, of one with ZIM files.
 
     Raises:
         NotFoundError: one is not there.
-        BundleError: one is of another version than this program, whose bundles it may not read.
+        BundleError: one is of another version than this program, whose bundles it may not read; or it does not read ZIM
+            files.
     """
     files: dict[str, Blob] = {}
     for name in names:
@@ -257,6 +276,11 @@ def payload(names: tuple[str, ...], store: Store, progress: Progress) -> FileSet
             raise BundleError(
                 f"The runtime for {name} is of publicai-edge {found.version}; this is {__version__}.",
                 hint=f"Make it again: publicai-edge runtime build {name}. Or import one of this version.",
+            )
+        if zim and not found.reads_zim:
+            raise BundleError(
+                f"The runtime for {name} does not read ZIM files, and the recipe names some under [[knowledge.zim]].",
+                hint=f"Make it with what reads them: publicai-edge runtime build {name} --zim",
             )
         if not runtime.current:
             progress.warn(f"The runtime for {name} was made from other code than this program's; make it again.")

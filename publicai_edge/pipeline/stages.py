@@ -40,6 +40,8 @@ _TO_GGUF_CODE = ("publicai_edge.convert", "publicai_edge.pipeline.converter")
 _INDEXING = ("apsw", "sqlite-vec", "onnxruntime", "tokenizers", "pypdf", "python-docx", "lxml", "markdown-it-py")
 _INDEX_CODE = ("publicai_edge.knowledge", "publicai_edge.search", "publicai_edge.engine.embedder")
 
+_ZIM_CODE = ("publicai_edge.knowledge.zim.archive", "publicai_edge.knowledge.zim.check")
+
 
 @contextmanager
 def named(path: Path, name: str) -> Iterator[None]:
@@ -198,7 +200,7 @@ def index_documents(
                 paths,
                 work / "embedding",
                 folder / INDEX_FILE,
-                IndexSettings(passage_words=settings.passage_words),
+                IndexSettings(settings.passage_words, may_be_empty=bool(settings.zim)),
                 runner.progress,
             )
         facts = {
@@ -214,6 +216,22 @@ def index_documents(
         "passage_words": settings.passage_words,
     }
     return runner.run(Step("index", _INDEX_CODE, _INDEXING, inputs, run))
+
+
+def check_zim(runner: Runner, archive: Blob, name: str) -> StepResult:
+    """See that a ZIM file is whole and can be searched; all of it is read, once. Makes no files.
+
+    Raises:
+        DocumentError: it is damaged, or has no full-text index.
+        HostError: libzim is not installed.
+    """
+
+    def run(_folder: Path) -> dict[str, Any]:
+        from publicai_edge.knowledge.zim.check import check
+
+        return asdict(check(runner.store.path(archive), name, runner.progress))
+
+    return runner.run(Step("zim", _ZIM_CODE, ("libzim",), {"archive": archive.sha256}, run))
 
 
 def warm_services(

@@ -2,7 +2,7 @@
 
 from publicai_edge.recipe.fields import Words
 from publicai_edge.recipe.load import load, parse
-from publicai_edge.recipe.model import Embedding, Engine, Knowledge, Model, Recipe, Service, Steward, Target
+from publicai_edge.recipe.model import Embedding, Engine, Knowledge, Model, Recipe, Service, Steward, Target, Zim
 from publicai_edge.recipe.quality import AUTO, Quality, Quantize, Question, Texts
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Target",
     "Texts",
     "Words",
+    "Zim",
     "load",
     "parse",
 ]

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+_ZIM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}\.zim")
 _SCHEMES = ("hf", "pypi", "npm", "https", "file")
 
 
@@ -47,6 +48,17 @@ def _source(text: str) -> str:
 def _sha256(text: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", text):
         raise ValueError("expected 64 lower-case hexadecimal characters")
+    return text
+
+
+def zim_name(source: str) -> str:
+    """Return the name of the file that a source ends with."""
+    return source.partition("?")[0].rpartition(":")[2].rpartition("/")[2]
+
+
+def zim_source(text: str) -> str:
+    if not _ZIM.fullmatch(name := zim_name(text)):
+        raise ValueError(f"expected a source that ends in NAME.zim, of letters, digits, '.', '_' and '-', not {name!r}")
     return text
 
 

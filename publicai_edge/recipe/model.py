@@ -12,7 +12,18 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from publicai_edge.recipe.fields import Language, Name, Sha256, Source, Table, Version, Words, glob_path
+from publicai_edge.recipe.fields import (
+    Language,
+    Name,
+    Sha256,
+    Source,
+    Table,
+    Version,
+    Words,
+    glob_path,
+    zim_name,
+    zim_source,
+)
 from publicai_edge.recipe.quality import Quality, Quantize, onnx_problems, quality_problems
 from publicai_edge.tuning import LEAST_BATCH, MOST_BATCH, FlashAttention, KvType, Tuning
 
@@ -108,11 +119,36 @@ class Embedding(Table):
     """Build fails when the converted model's vectors fall below this mean cosine to the original's."""
 
 
+class Zim(Table):
+    """A ZIM file, such as those of Kiwix: an encyclopedia or other web site, searched by the index it brings."""
+
+    source: Annotated[Source, AfterValidator(zim_source)]
+    """Where the .zim file is: hf:, pypi:, npm:, https: or file:."""
+    revision: str | None = None
+    """For hf: a branch, tag or commit."""
+    sha256: Sha256 | None = None
+    """Digest the file must have; the lock file pins it in any case."""
+    name: Annotated[str, Field(min_length=1)]
+    """What patrons call it, such as "Wikipedia"; it stands behind the title of each article."""
+    license: Annotated[str, Field(min_length=1)]
+    """SPDX identifier, or a sentence, on the articles' terms, such as "CC-BY-SA-4.0"."""
+    license_url: str
+    """Where the licence was stated."""
+
+    @property
+    def file_name(self) -> str:
+        """The file's name."""
+        return zim_name(self.source)
+
+
 class Knowledge(Table):
     """The documents a patron can ask about."""
 
-    documents: Annotated[list[Annotated[str, AfterValidator(glob_path)]], Field(min_length=1)]
-    """Files or glob patterns relative to this recipe: txt, md, html, pdf, docx, epub."""
+    documents: list[Annotated[str, AfterValidator(glob_path)]] = []  # noqa: RUF012 - pydantic copies it
+    """Files or glob patterns relative to this recipe: txt, md, html, pdf, docx, epub. None are needed beside a \
+[[knowledge.zim]]."""
+    zim: list[Zim] = []  # noqa: RUF012 - pydantic copies it
+    """ZIM files that are searched beside the documents; the extra `zim` reads them."""
     license: Annotated[str, Field(min_length=1)]
     """SPDX identifier, or a sentence, on the documents' own terms."""
     passage_words: Annotated[int, Field(ge=40, le=400)] = 120
@@ -121,6 +157,15 @@ class Knowledge(Table):
     """How many passages a question brings up."""
     min_relevance: Annotated[float, Field(ge=0, le=1)] = 0.3
     """Cosine below which a passage does not count as an answer to a question."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.documents and not self.zim:
+            raise ValueError("it names neither documents nor a [[knowledge.zim]]")
+        names = [item.file_name.casefold() for item in self.zim]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two files under [[knowledge.zim]] are called {twice[0]!r}")
+        return self
 
 
 class Service(Table):

@@ -100,7 +100,7 @@ case "$said" in *'"result"'*) ;; *) exit 1 ;; esac
 _ENTRY = "from publicai_edge.cli.standalone import main\n\nmain()\n"
 
 
-def freeze(platform: Platform, python: Path, folder: Path, progress: Progress) -> Path:
+def freeze(platform: Platform, python: Path, folder: Path, progress: Progress, *, zim: bool = False) -> Path:
     """Freeze the program in ``folder``, which holds ``site``: all packages, this project's among them.
 
     Args:
@@ -108,6 +108,7 @@ def freeze(platform: Platform, python: Path, folder: Path, progress: Progress) -
         python: the Debian folder with that platform's Python; it is run there, by an emulator if need be.
         folder: the work's folder.
         progress: where it is shown.
+        zim: whether it is to read ZIM files.
 
     Returns:
         The program's folder.
@@ -115,7 +116,7 @@ def freeze(platform: Platform, python: Path, folder: Path, progress: Progress) -
     Raises:
         HostError: PyInstaller fails.
     """
-    _write_spec(folder)
+    _write_spec(folder, zim=zim)
     command = ["python3.11", "-m", "PyInstaller", "--noconfirm", "--distpath", "/job/dist", "--workpath", "/job/made"]
     env = {"PYTHONPATH": "/job/site", "PYTHONDONTWRITEBYTECODE": "1", "SOURCE_DATE_EPOCH": "1", "PYTHONHASHSEED": "1"}
     inside = work.inside(python, folder, [*command, f"/job/{PROGRAM}.spec"], env)
@@ -123,13 +124,13 @@ def freeze(platform: Platform, python: Path, folder: Path, progress: Progress) -
     return folder / "dist" / PROGRAM
 
 
-def freeze_here(name: str, folder: Path, progress: Progress) -> Path:
+def freeze_here(name: str, folder: Path, progress: Progress, *, zim: bool = False) -> Path:
     """Freeze the program with this very Python, for a system that only a machine of its kind makes programs for.
 
     Raises:
         HostError: PyInstaller fails.
     """
-    _write_spec(folder)
+    _write_spec(folder, zim=zim)
     places = ["--distpath", str(folder / "dist"), "--workpath", str(folder / "made")]
     command = [sys.executable, "-m", "PyInstaller", "--noconfirm", *places, str(folder / f"{PROGRAM}.spec")]
     work.run(command, f"Freezing the program for {name}", folder.parent, progress)
@@ -155,8 +156,9 @@ def finish_here(program: Path, module: Path, backends: Path) -> None:
     _check_names(program)
 
 
-def _write_spec(folder: Path) -> None:
-    spec = _SPEC.format(hidden=_HIDDEN, kiosk=KIOSK, excluded=_EXCLUDED, name=PROGRAM)
+def _write_spec(folder: Path, *, zim: bool) -> None:
+    hidden, excluded = ((*_HIDDEN, "libzim"), _EXCLUDED) if zim else (_HIDDEN, (*_EXCLUDED, "libzim"))
+    spec = _SPEC.format(hidden=hidden, kiosk=KIOSK, excluded=excluded, name=PROGRAM)
     (folder / "entry.py").write_text(_ENTRY, "utf-8")
     (folder / f"{PROGRAM}.spec").write_text(spec, "utf-8")
 

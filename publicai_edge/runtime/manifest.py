@@ -16,6 +16,8 @@ from publicai_edge.runtime import platforms
 FILE_NAME = "runtime.json"
 BUDGET = 120_000_000
 """Bytes that a runtime may take beside the model."""
+ZIM_BUDGET = 30_000_000
+"""Bytes more where it reads ZIM files."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -66,6 +68,11 @@ class RuntimeManifest(BaseModel):
         """Return the file's content."""
         text = json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
         return (text + "\n").encode()
+
+    @property
+    def reads_zim(self) -> bool:
+        """Whether it reads ZIM files."""
+        return "libzim" in self.libraries
 
     @property
     def file_set(self) -> FileSet:

@@ -39,6 +39,8 @@ ROOTS = (
     "uvicorn",
 )
 """What the kiosk's code imports; a package that is not installed here is one that this version has no use for."""
+ZIM = ("libzim",)
+"""What reads ZIM files, for a runtime that is to have it."""
 TOOLS = ("pyinstaller", "pyinstaller-hooks-contrib", "altgraph", "packaging", "setuptools")
 LLAMA = "llama-cpp-python"
 _UNUSED = frozenset({"huggingface-hub", "sympy", "coloredlogs"})

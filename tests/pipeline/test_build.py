@@ -1,6 +1,5 @@
 """Builds: byte for byte the same, from the cache where nothing changed, and unharmed by what interrupts them."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -23,21 +22,6 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def reused(built: Built) -> dict[str, bool]:
     return {step.name: step.reused for step in built.steps}
-
-
-@pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    """A copy of the demo recipe, with its lock and documents, that a test may change."""
-    folder = tmp_path / "recipes"
-    shutil.copytree(RECIPE.parent, folder)
-    return folder / RECIPE.name
-
-
-@pytest.fixture
-def warm_store(demo_store: Store, tmp_path: Path) -> Store:
-    """A copy (of links) of the store that holds every stage of the demo."""
-    shutil.copytree(demo_store.root, tmp_path / "cache", copy_function=os.link)
-    return Store(tmp_path / "cache")
 
 
 def test_build_from_scratch_in_another_folder_is_byte_identical(demo: Built, seed: Seed, tmp_path: Path) -> None:

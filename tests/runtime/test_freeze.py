@@ -92,3 +92,15 @@ def test_children_that_the_program_may_start_are_modules_that_are_there() -> Non
 
     assert all(importlib.util.find_spec(name) for name in standalone.CHILDREN)
     assert "publicai_edge.child" in freeze._HIDDEN
+
+
+@pytest.mark.parametrize("zim", [False, True])
+def test_what_reads_zim_files_is_in_a_runtime_that_asks_for_it_alone(tmp_path: Path, zim: bool) -> None:
+    freeze._write_spec(tmp_path, zim=zim)
+    lines = (tmp_path / f"{platforms.PROGRAM}.spec").read_text("utf-8").splitlines()
+    hidden, excluded = (next(line for line in lines if line.startswith(f"{name} =")) for name in ("hidden", "excluded"))
+    assert ("'libzim'" in hidden) is zim
+    assert ("'libzim'" in excluded) is not zim
+    found = packages.versions((*packages.ROOTS, *packages.ZIM)) if zim else packages.versions()
+    assert ("libzim" in found) is zim
+    assert "publicai_edge.knowledge.zim.worker" in standalone.CHILDREN

@@ -80,8 +80,8 @@ def _require_fit(found: FileSystem, sizes: dict[str, int]) -> None:
         shown = ", ".join(f"{path} ({sizes[path] / 1e9:.2f} GB)" for path in large)
         raise HostError(
             f"The medium is formatted as {found.name}, which holds no file of 4 GiB or more: {shown}.",
-            hint="Build the bundle again: models of that size are split now (model.max_file_mb in the recipe). "
-            "Or format the stick as exFAT.",
+            hint="Format the stick as exFAT. Or build the bundle again, if it is a model: those of that size are split "
+            "now (model.max_file_mb in the recipe). A ZIM file stays whole.",
             files=large,
         )
     if bad := found.bad_names(sizes):

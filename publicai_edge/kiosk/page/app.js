@@ -99,6 +99,7 @@ function drawAbout() {
   ];
   if (embedding) rows.push([say("about.search"), `${embedding.name}, ${embedding.quantization}, ${embedding.license}`]);
   if (documents) rows.push([say("about.documents"), say("about.documents_text", documents)]);
+  for (const item of facts.zim) rows.push([item.name, `${item.license}, ${item.license_url}`]);
   rows.push([say("about.offline"), say("about.offline_text")]);
   rows.push([say("about.bundle"), `${name} ${version}`]);
   for (const offered of facts.services) {

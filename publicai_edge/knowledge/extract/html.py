@@ -12,6 +12,8 @@ _SKIPPED = frozenset({
     "embed", "audio", "video", "canvas", "select", "textarea", "datalist", "dialog",
 })
 # fmt: on
+# What MediaWiki puts around an article's text: links to edit it, boxes of links to other articles.
+_AROUND = frozenset({"mw-editsection", "mw-jump-link", "navbox"})
 _LISTS = frozenset({"ul", "ol"})
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 # fmt: off
@@ -100,6 +102,7 @@ def _block_element(element: Any, tag: str) -> list[Block]:
 
 
 def _is_hidden(element: Any, tag: str) -> bool:
+    classes = set((element.get("class") or "").split())
     style = (element.get("style") or "").replace(" ", "").lower()
     return (
         tag in _SKIPPED
@@ -107,6 +110,8 @@ def _is_hidden(element: Any, tag: str) -> bool:
         or (tag == "button" and (element.get("type") or "").lower() in {"submit", "reset"})
         or element.get("aria-hidden") == "true"
         or "display:none" in style
+        or not classes.isdisjoint(_AROUND)
+        or (tag == "sup" and "reference" in classes)  # a note's number, "[3]", which would pass for a passage's
     )
 
 

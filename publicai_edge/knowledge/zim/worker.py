@@ -1,0 +1,89 @@
+"""The process that reads one ZIM file for the kiosk: requests and answers are JSON lines over its pipes.
+
+It ends when its stdin does, so with the kiosk. Its address space is limited, and each request is timed: its alarm ends
+the process, in native code too. It writes no file and leaves no core file: requests hold what a patron asked.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from publicai_edge.child import claim_stdout
+from publicai_edge.host import refuse_core_files
+from publicai_edge.knowledge.zim.archive import ZimFile
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is read, how it is cut, and what a request may cost."""
+
+    path: str
+    passage_words: int
+    seconds: int
+    memory_bytes: int
+
+
+def _serve(settings: Settings) -> None:
+    channel = claim_stdout()
+    _limit(settings.memory_bytes)
+
+    def send(answer: dict[str, Any]) -> None:
+        channel.write(json.dumps(answer) + "\n")
+        channel.flush()
+
+    _time(settings.seconds)
+    try:
+        opened = ZimFile(Path(settings.path))
+    except (RuntimeError, OSError, MemoryError):
+        send({"error": "libzim does not open it"})
+        return
+    send({"ready": True})
+    for line in sys.stdin:
+        _time(settings.seconds)
+        answer = _answer(opened, json.loads(line), settings)
+        _time(0)
+        send(answer)
+
+
+def _answer(opened: ZimFile, request: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    try:
+        match request:
+            case {"words": words, "most": most}:
+                weights, paths = opened.search(words, most)
+                return {"weights": weights, "paths": paths}
+            case {"article": path}:
+                found = opened.article(path, settings.passage_words)
+                if found is None:
+                    return {"passages": []}
+                place, title, drafts = found
+                return {"path": place, "title": title, "passages": [[draft.heading, draft.text] for draft in drafts]}
+    except Exception as error:  # noqa: BLE001 - libzim and lxml raise whatever a damaged article leads them to
+        return {"error": f"it is damaged ({type(error).__name__})"}  # their own words may quote the question
+    return {"error": "it was asked for what it does not do"}
+
+
+def _time(seconds: int) -> None:
+    if sys.platform != "win32":
+        signal.alarm(seconds)
+
+
+def _limit(memory_bytes: int) -> None:
+    refuse_core_files()
+    if sys.platform == "win32":
+        return
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    with contextlib.suppress(OSError, ValueError):  # macOS does not limit address space
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the kiosk decides, and closes the pipe
+    _serve(Settings(**json.loads(sys.argv[1])))
+    os._exit(0)
