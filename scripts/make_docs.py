@@ -183,14 +183,22 @@ def _table(name: str, item: dict[str, Any], schema: dict[str, Any]) -> str:
     many = item.get("type") == "array"
     inner = _resolved(item["items"] if many else item, schema)
     head = f"[[{name}]]" if many else f"[{name}]"
-    needed = "One or more." if many else "Required." if name in schema["required"] else "Optional."
+    several = "One or more." if item.get("minItems") or "." not in name else "Any number."
+    needed = several if many else "Required." if name in schema["required"] else "Optional."
     required = set(inner.get("required", ()))
     rows = [
         f"| `{key}` | {_type(field)} | {_value(key, field, required)} | {field['description']} |"
         for key, field in inner["properties"].items()
     ]
     lines = [f"## {head}\n", f"{inner['description']} {needed}\n", "| key | value | default | |", "|---|---|---|---|"]
-    return "\n".join([*lines, *rows, ""])
+    nested = [
+        _table(f"{name}.{key}", field, schema) for key, field in inner["properties"].items() if _holds_tables(field)
+    ]
+    return "\n".join([*lines, *rows, "", *nested])
+
+
+def _holds_tables(field: dict[str, Any]) -> bool:
+    return field.get("type") == "array" and "$ref" in field["items"]
 
 
 def _resolved(item: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
@@ -207,6 +215,8 @@ def _type(field: dict[str, Any]) -> str:
         return " or ".join(_type(option) for option in field["anyOf"] if option.get("type") != "null")
     if "enum" in field:
         return " or ".join(f'`"{choice}"`' for choice in field["enum"])
+    if _holds_tables(field):
+        return "list of tables, below"
     return _TYPES[field["type"]] + _bounds(field)
 
 

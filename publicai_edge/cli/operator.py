@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from publicai_edge.cli import ask, copy, delta, install, serve, service, trust, verify
+from publicai_edge.cli import ask, copy, delta, install, serve, service, trust, try_, verify
 
 PANEL = "Operator: use a bundle"
 
@@ -22,6 +22,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "installed": install.installed,
     "serve": serve.serve,
     "ask": ask.ask,
+    "try": try_.try_,
 }
 GROUPS: dict[str, typer.Typer] = {"trust": trust.app, "service": service.app}
 

@@ -9,7 +9,9 @@ import contextlib
 import errno
 import socket
 import sys
-from collections.abc import Callable, Iterable
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from publicai_edge.bundle.open import Bundle
@@ -118,6 +120,49 @@ def _load_app_maker() -> Callable[..., Any]:
 
 
 def _run(app: Any, listener: socket.socket, tell_ready: Callable[[], None]) -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        web_server(app, tell_ready).run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def beside(
+    bundle: Bundle, engine: Engine, open_documents: Callable[[], Documents] | None, patience: float = 60.0
+) -> Iterator[str]:
+    """Serve a bundle on a free port of this machine, in a thread, until the end of the block; yields its address.
+
+    The arguments are as for :func:`serve`; ``patience`` is the seconds in which the page has to be there.
+
+    Raises:
+        HostError: the extra ``kiosk`` is not installed, or the page does not come up.
+    """
+    refuse_core_files()
+    create_app = _load_app_maker()
+    from publicai_edge.kiosk.guard import own_names
+
+    with contextlib.closing(bind("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        there = threading.Event()
+        server = web_server(
+            create_app(bundle, engine, open_documents, allowed_hosts=own_names("127.0.0.1", port)), there.set
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="kiosk", daemon=True)
+        thread.start()
+        try:
+            give_up = time.monotonic() + patience
+            while not there.wait(0.1):
+                if not thread.is_alive() or time.monotonic() > give_up:
+                    raise HostError(
+                        f"The kiosk of {bundle.root} did not come up.",
+                        hint="`publicai-edge serve` on the same bundle tells more.",
+                    )
+            yield page_address("127.0.0.1", port)
+        finally:
+            server.should_exit = True
+            thread.join(patience)
+
+
+def web_server(app: Any, tell_ready: Callable[[], None]) -> "uvicorn.Server":
+    """Return the web server of a kiosk; once it is up it calls ``tell_ready``, and it ends open answers first."""
     import uvicorn
 
     from publicai_edge.kiosk.state import Kiosk
@@ -134,8 +179,7 @@ def _run(app: Any, listener: socket.socket, tell_ready: Callable[[], None]) -> N
             kiosk.end_streams()
             await super().shutdown(sockets)
 
-    with contextlib.suppress(KeyboardInterrupt):
-        Server(server_config(app)).run(sockets=[listener])
+    return Server(server_config(app))
 
 
 def server_config(app: Any) -> "uvicorn.Config":

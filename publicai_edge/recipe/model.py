@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from publicai_edge.recipe.fields import Language, Name, Sha256, Source, Table, Version, Words, glob_path
 from publicai_edge.recipe.quality import Quality, Quantize, onnx_problems, quality_problems
+from publicai_edge.recipe.questions import ServiceQuestion, question_problems
 from publicai_edge.tuning import LEAST_BATCH, MOST_BATCH, FlashAttention, KvType, Tuning
 
 MOST_FILE_BYTES = (4 << 30) - 1  # FAT32 keeps a file's size in 32 bits
@@ -142,6 +143,8 @@ class Service(Table):
     """0 gives the same answer every time."""
     repeat_penalty: Annotated[float, Field(ge=1, le=2)] = 1.1
     """Above 1, words already said become less likely: small models repeat themselves."""
+    questions: list[ServiceQuestion] = []  # noqa: RUF012 - pydantic copies it
+    """Questions that `publicai-edge try` puts to this service; they travel in the bundle."""
 
 
 class Target(Table):
@@ -250,6 +253,9 @@ class Recipe(Table):
             found.append("a service searches the documents, but [knowledge] or [embedding] is missing")
         if self.model.engine == "onnx" and self.engine.model_dump(exclude_none=True):
             found.append('[engine] is for GGUF models; with model.engine = "onnx" there is nothing to set')
+        for index, service in enumerate(self.services):
+            place, languages = f"services[{index}]", self.bundle.languages
+            found += question_problems(place, service.questions, languages, search=service.search)
         found += onnx_problems(self.model.engine, self.model.file, self.quantize, self.quality)
         found += quality_problems(self.quantize, self.quality, self.bundle.languages, [s.id for s in self.services])
         for what, holder in (("model", self.model), ("embedding", self.embedding)):
