@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from publicai_edge.cli import ask, copy, delta, install, serve, service, trust, try_, verify
+from publicai_edge.cli import ask, copy, delta, install, serve, service, slips, trust, try_, verify
 
 PANEL = "Operator: use a bundle"
 
@@ -23,6 +23,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "serve": serve.serve,
     "ask": ask.ask,
     "try": try_.try_,
+    "slips": slips.slips,
 }
 GROUPS: dict[str, typer.Typer] = {"trust": trust.app, "service": service.app}
 

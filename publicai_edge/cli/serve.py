@@ -25,6 +25,7 @@ FullScreen = Annotated[
 ]
 
 
+
 def serve(
     bundle: options.BundlePath,
     host: Host = "127.0.0.1",
@@ -51,6 +52,7 @@ def serve(
     from publicai_edge.errors import HostError
     from publicai_edge.kiosk import screen
     from publicai_edge.kiosk.server import serve as run
+    from publicai_edge.kiosk.staff_place import place_of
 
     console = options.console(as_json=json_, debug=debug)
     console.show_log("publicai_edge.kiosk")
@@ -84,6 +86,7 @@ def serve(
             host=host,
             port=port,
             names=name or (),
+            state=place_of(opened.manifest.name),
             on_ready=on_ready,
         )
     console.say("The kiosk is closed.")

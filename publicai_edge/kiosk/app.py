@@ -25,6 +25,8 @@ from publicai_edge.kiosk.openai_form import expected
 from publicai_edge.kiosk.page_routes import page_routes
 from publicai_edge.kiosk.replies import error_reply, unavailable
 from publicai_edge.kiosk.sessions import Sessions
+from publicai_edge.kiosk.slip_routes import slip_routes
+from publicai_edge.kiosk.slips import Slips
 from publicai_edge.kiosk.state import Kiosk
 from publicai_edge.kiosk.watch import watch
 
@@ -45,6 +47,7 @@ def create_app(
     *,
     allowed_hosts: frozenset[str],
     sessions: Sessions | None = None,
+    slips: Slips | None = None,
 ) -> FastAPI:
     """Return the kiosk's application; ``app.state.kiosk`` is its :class:`Kiosk`.
 
@@ -54,6 +57,7 @@ def create_app(
         open_documents: opens the knowledge base, in a thread of its own; None where the bundle has none.
         allowed_hosts: ``Host`` values that mean this kiosk, see :func:`publicai_edge.kiosk.guard.own_names`.
         sessions: the patrons' sessions; made from the manifest unless given.
+        slips: keeps what patrons tell of wrong answers; None where there is no place for them.
     """
     manifest = bundle.manifest
     kiosk = Kiosk(
@@ -63,11 +67,13 @@ def create_app(
         sessions=Sessions(idle_seconds=60.0 * manifest.session_minutes) if sessions is None else sessions,
         words={language: words.load(language) for language in manifest.languages},
         embeddings=Embeddings(bundle.embedding_path) if bundle.embedding_path else None,
+        slips=slips,
     )
     # The interactive documentation pages load scripts from elsewhere, so there are none.
     app = FastAPI(title="publicai-edge kiosk", docs_url=None, redoc_url=None, lifespan=lambda _: _lifespan(kiosk))
     app.state.kiosk = kiosk
     app.include_router(page_routes(kiosk))
+    app.include_router(slip_routes(kiosk))
     app.include_router(monitoring_routes(kiosk))
     app.include_router(openai_routes(kiosk))
     app.add_exception_handler(RequestValidationError, _invalid)

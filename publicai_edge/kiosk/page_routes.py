@@ -21,6 +21,7 @@ from publicai_edge.kiosk.answering import MOST_QUESTION_LETTERS, Inquiry, Turn, 
 from publicai_edge.kiosk.events import AnswerDone, AnswerText, to_json
 from publicai_edge.kiosk.replies import error_code, retry_after, unavailable
 from publicai_edge.kiosk.sessions import COOKIE, Session
+from publicai_edge.kiosk.slip_routes import level
 from publicai_edge.kiosk.state import Kiosk
 from publicai_edge.kiosk.streaming import Stream
 from publicai_edge.kiosk.words import direction, spoken
@@ -65,7 +66,7 @@ def _add_files(router: APIRouter) -> None:
 
     @router.get("/static/{name}", include_in_schema=False)
     async def static(name: str) -> Response:
-        if name not in files or name == "index.html":
+        if name not in files or name.endswith(".html"):
             raise HTTPException(404)
         return Response(files[name][0], media_type=files[name][1])
 
@@ -120,6 +121,7 @@ def describe(kiosk: Kiosk) -> dict[str, Any]:
         "documents": _optional(manifest.knowledge, {"license", "documents", "passages"}),
         "session_minutes": manifest.session_minutes,
         "longest_question": MOST_QUESTION_LETTERS,
+        "slips": level(kiosk),
     }
 
 

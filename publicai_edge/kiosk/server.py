@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from publicai_edge.bundle.open import Bundle
@@ -37,6 +38,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
     names: Iterable[str] = (),
+    state: Path | None = None,
     on_ready: Callable[[str], None],
 ) -> None:
     """Serve a bundle until Ctrl-C.
@@ -48,6 +50,7 @@ def serve(
         host: the address to listen on; other machines reach the kiosk only if it is not a loopback address.
         port: 0 takes a free one.
         names: further names the kiosk answers to.
+        state: the kiosk's own folder, which outlives updates; None where nothing is to be kept.
         on_ready: told the page's address once it can be opened; the model may still be loading.
 
     Raises:
@@ -56,10 +59,17 @@ def serve(
     refuse_core_files()
     create_app = _load_app_maker()
     from publicai_edge.kiosk.guard import own_names
+    from publicai_edge.kiosk.slips import Slips
 
     with contextlib.closing(bind(host, port)) as listener:
         taken = listener.getsockname()[1]
-        app = create_app(bundle, engine, open_documents, allowed_hosts=own_names(host, taken, names))
+        app = create_app(
+            bundle,
+            engine,
+            open_documents,
+            allowed_hosts=own_names(host, taken, names),
+            slips=Slips(state) if state else None,
+        )
         _run(app, listener, lambda: on_ready(page_address(host, taken)))
 
 

@@ -9,6 +9,7 @@ from publicai_edge.engine.protocol import Engine
 from publicai_edge.kiosk.embedding import Embeddings
 from publicai_edge.kiosk.library import Library
 from publicai_edge.kiosk.sessions import Sessions
+from publicai_edge.kiosk.slips import Slips
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Kiosk:
     sessions: Sessions
     words: dict[str, dict[str, str]]
     embeddings: Embeddings | None = None
+    slips: Slips | None = None
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 

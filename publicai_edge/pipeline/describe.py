@@ -61,6 +61,7 @@ def manifest(
         built_by=built_by,
         signatures_required=recipe.policy.signatures,
         valid_until=recipe.policy.valid_until,
+        slips=recipe.policy.slips,
     )
 
 

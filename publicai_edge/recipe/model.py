@@ -17,6 +17,8 @@ from publicai_edge.recipe.quality import Quality, Quantize, onnx_problems, quali
 from publicai_edge.recipe.questions import ServiceQuestion, question_problems
 from publicai_edge.tuning import LEAST_BATCH, MOST_BATCH, FlashAttention, KvType, Tuning
 
+Slips = Literal["off", "reasons", "question", "words"]
+
 MOST_FILE_BYTES = (4 << 30) - 1  # FAT32 keeps a file's size in 32 bits
 
 
@@ -219,6 +221,10 @@ class Policy(Table):
 that trusts no key takes it unsigned."""
     valid_until: date | None = None
     """Last day on which the bundle may be installed, such as 2027-12-31; where it runs, it goes on, with a warning."""
+    slips: Slips = "question"
+    """What a patron's slip "This answer is wrong" may hold: "off" (there are no slips), "reasons" (service, language, \
+passages, a reason and the day), "question" (also the question, where the patron ticks that), or "words" (also a few \
+words of the patron's own)."""
 
 
 class Recipe(Table):

@@ -1,0 +1,23 @@
+"""Where a kiosk keeps what staff add: in a folder of its own, never in the bundle.
+
+It is named after the bundle, so that it stays with it through updates and rollbacks, wherever the bundle lies. A
+service is told its folder by its unit (:mod:`publicai_edge.bundle.install.unit`), by way of the variable.
+"""
+
+import os
+from pathlib import Path
+
+VARIABLE = "PUBLICAI_EDGE_DOCUMENTS"
+
+
+def place_of(name: str, chosen: Path | None = None) -> Path:
+    """Return the folder for a bundle called ``name``: chosen, else the variable's, else its default."""
+    if chosen is not None:
+        return chosen.expanduser().absolute()
+    if given := os.environ.get(VARIABLE):
+        return Path(given).expanduser().absolute()
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib") / f"publicai-edge-{name}"
+    import platformdirs
+
+    return platformdirs.user_state_path() / f"publicai-edge-{name}"
