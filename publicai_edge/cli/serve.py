@@ -24,6 +24,9 @@ FullScreen = Annotated[
     bool, typer.Option("--fullscreen", help="Keep the page on the whole screen, in a browser that remembers nothing.")
 ]
 
+ShareStatus = Annotated[
+    bool, typer.Option("--share-status", help="Let other machines read /status, the operator's page.")
+]
 
 
 def serve(
@@ -33,6 +36,7 @@ def serve(
     name: Names = None,
     open_: Open = False,
     fullscreen: FullScreen = False,
+    share_status: ShareStatus = False,
     threads: options.Threads = None,
     slots: Slots = None,
     gpu_layers: options.GpuLayers = None,
@@ -87,6 +91,7 @@ def serve(
             port=port,
             names=name or (),
             state=place_of(opened.manifest.name),
+            share_status=share_status,
             on_ready=on_ready,
         )
     console.say("The kiosk is closed.")

@@ -22,6 +22,7 @@ from publicai_edge.kiosk.monitoring import monitoring_routes
 from publicai_edge.kiosk.openai_api import openai_routes
 from publicai_edge.kiosk.openai_errors import invalid_parameter, openai_error
 from publicai_edge.kiosk.openai_form import expected
+from publicai_edge.kiosk.operator_routes import operator_routes
 from publicai_edge.kiosk.page_routes import page_routes
 from publicai_edge.kiosk.replies import error_reply, unavailable
 from publicai_edge.kiosk.sessions import Sessions
@@ -48,6 +49,7 @@ def create_app(
     allowed_hosts: frozenset[str],
     sessions: Sessions | None = None,
     slips: Slips | None = None,
+    share_status: bool = False,
 ) -> FastAPI:
     """Return the kiosk's application; ``app.state.kiosk`` is its :class:`Kiosk`.
 
@@ -58,6 +60,7 @@ def create_app(
         allowed_hosts: ``Host`` values that mean this kiosk, see :func:`publicai_edge.kiosk.guard.own_names`.
         sessions: the patrons' sessions; made from the manifest unless given.
         slips: keeps what patrons tell of wrong answers; None where there is no place for them.
+        share_status: let other machines read ``/status``, too.
     """
     manifest = bundle.manifest
     kiosk = Kiosk(
@@ -75,6 +78,7 @@ def create_app(
     app.include_router(page_routes(kiosk))
     app.include_router(slip_routes(kiosk))
     app.include_router(monitoring_routes(kiosk))
+    app.include_router(operator_routes(kiosk, shared=share_status))
     app.include_router(openai_routes(kiosk))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)

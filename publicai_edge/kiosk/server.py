@@ -39,6 +39,7 @@ def serve(
     port: int = DEFAULT_PORT,
     names: Iterable[str] = (),
     state: Path | None = None,
+    share_status: bool = False,
     on_ready: Callable[[str], None],
 ) -> None:
     """Serve a bundle until Ctrl-C.
@@ -51,6 +52,7 @@ def serve(
         port: 0 takes a free one.
         names: further names the kiosk answers to.
         state: the kiosk's own folder, which outlives updates; None where nothing is to be kept.
+        share_status: let other machines read the operator's page, too.
         on_ready: told the page's address once it can be opened; the model may still be loading.
 
     Raises:
@@ -69,6 +71,7 @@ def serve(
             open_documents,
             allowed_hosts=own_names(host, taken, names),
             slips=Slips(state) if state else None,
+            share_status=share_status,
         )
         _run(app, listener, lambda: on_ready(page_address(host, taken)))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from dataclasses import dataclass, field
 
 from publicai_edge.bundle.open import Bundle
@@ -14,7 +15,10 @@ from publicai_edge.kiosk.slips import Slips
 
 @dataclass(frozen=True)
 class Kiosk:
-    """A running kiosk; ``key`` is drawn when it starts, for the names that callers have in the line."""
+    """A running kiosk.
+
+    ``key`` is drawn when it starts, for the names that callers have in the line; ``started`` is in monotonic seconds.
+    """
 
     bundle: Bundle
     engine: Engine
@@ -23,6 +27,7 @@ class Kiosk:
     words: dict[str, dict[str, str]]
     embeddings: Embeddings | None = None
     slips: Slips | None = None
+    started: float = field(default_factory=time.monotonic)
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
