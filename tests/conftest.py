@@ -50,9 +50,10 @@ def downloads() -> Store:
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test touches the user's own cache, nor the keys the user trusts."""
+    """No test touches the user's own cache, the keys the user trusts, nor what staff added to a bundle."""
     monkeypatch.setenv("PUBLICAI_EDGE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PUBLICAI_EDGE_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("PUBLICAI_EDGE_DOCUMENTS", str(tmp_path / "documents"))
     monkeypatch.delenv("PUBLICAI_EDGE_DEBUG", raising=False)
 
 

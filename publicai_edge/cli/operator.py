@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from publicai_edge.cli import ask, copy, delta, install, serve, service, slips, trust, try_, verify
+from publicai_edge.cli import ask, copy, delta, install, serve, service, slips, staff_code, trust, try_, verify
 
 PANEL = "Operator: use a bundle"
 
@@ -24,6 +24,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "ask": ask.ask,
     "try": try_.try_,
     "slips": slips.slips,
+    "staff-code": staff_code.staff_code,
 }
 GROUPS: dict[str, typer.Typer] = {"trust": trust.app, "service": service.app}
 

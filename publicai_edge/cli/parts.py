@@ -2,10 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.engine.client import WorkerEngine
 from publicai_edge.kiosk.library import Documents
+
+if TYPE_CHECKING:
+    from publicai_edge.kiosk.staff_desk import Desk
 
 
 def engine(
@@ -29,3 +34,18 @@ def documents(bundle: Bundle) -> Callable[[], Documents] | None:
         return KnowledgeBase.open(index, Embedder.open(embedding))
 
     return open_documents
+
+
+def staff(bundle: Bundle, place: Path | None) -> "Desk | None":
+    """Return what staff change the documents with, or None where the bundle has none.
+
+    Args:
+        bundle: what is served.
+        place: the folder for what they add, where one was chosen.
+    """
+    if bundle.knowledge_path is None or bundle.embedding_path is None:
+        return None
+    from publicai_edge.kiosk.staff_desk import Desk
+    from publicai_edge.kiosk.staff_place import place_of
+
+    return Desk(place_of(bundle.manifest.name, place), bundle)

@@ -1,5 +1,6 @@
 """``publicai-edge serve``: run the kiosk."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +21,14 @@ Slots = Annotated[
     typer.Option("--slots", min=1, max=64, help="Patrons answered at the same time.", show_default="the bundle's"),
 ]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
+DocumentsDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--documents-dir",
+        help="Folder for what staff add to the documents, for their code, and for patrons' slips.",
+        show_default="one of the bundle's own, which outlasts its updates",
+    ),
+]
 FullScreen = Annotated[
     bool, typer.Option("--fullscreen", help="Keep the page on the whole screen, in a browser that remembers nothing.")
 ]
@@ -40,6 +49,7 @@ def serve(
     threads: options.Threads = None,
     slots: Slots = None,
     gpu_layers: options.GpuLayers = None,
+    documents_dir: DocumentsDir = None,
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -73,6 +83,8 @@ def serve(
         console.warn(warning)
     layers = options.gpu_layers(gpu_layers, opened.manifest.engine.name, console)
 
+    staff = parts.staff(opened, documents_dir)
+
     with ExitStack() as shown:
 
         def on_ready(address: str) -> None:
@@ -86,11 +98,12 @@ def serve(
         run(
             opened,
             parts.engine(opened, threads, slots, layers),
-            parts.documents(opened),
+            staff.open if staff else parts.documents(opened),
             host=host,
             port=port,
             names=name or (),
-            state=place_of(opened.manifest.name),
+            staff=staff,
+            state=place_of(opened.manifest.name, documents_dir),
             share_status=share_status,
             on_ready=on_ready,
         )

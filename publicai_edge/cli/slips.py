@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from publicai_edge.cli import options
+from publicai_edge.cli.serve import DocumentsDir
 
 COLUMNS = ("day", "service", "language", "reason", "passages", "question", "words")
 _FORMULA = "=+-@|%＝＋－＠"  # noqa: RUF001 - spreadsheets take the wide ones, too
@@ -20,14 +21,7 @@ def slips(
         Path | None, typer.Option("--export", help="Write them into this .csv file.", show_default=False)
     ] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Remove them from the kiosk.")] = False,
-    documents_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--documents-dir",
-            help="The kiosk's own folder, where it is not the usual one of the bundle.",
-            show_default=False,
-        ),
-    ] = None,
+    documents_dir: DocumentsDir = None,
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:

@@ -13,14 +13,22 @@ import typer
 from publicai_edge.cli import operator, options
 from publicai_edge.cli.failure import Group
 
-CHILDREN = frozenset({"publicai_edge.child", "publicai_edge.engine.worker", "publicai_edge.engine.onnx.worker"})
-"""Modules that run in a process of their own: the two workers, and what :mod:`publicai_edge.child` starts."""
+CHILDREN = frozenset(
+    {
+        "publicai_edge.child",
+        "publicai_edge.engine.worker",
+        "publicai_edge.engine.onnx.worker",
+        "publicai_edge.knowledge.extractor",
+    }
+)
+"""Modules that run in a process of their own: the two workers, the reader of documents, what :mod:`.child` starts."""
 
 _TRIED = (
     "publicai_edge.kiosk.server",
     "publicai_edge.search.base",
     "publicai_edge.engine.worker",
     "publicai_edge.engine.onnx.worker",
+    "publicai_edge.knowledge.added.rebuild",
     "cryptography.hazmat.primitives.asymmetric.ec",
     "platformdirs",
     "polib",

@@ -28,6 +28,8 @@ from publicai_edge.kiosk.replies import error_reply, unavailable
 from publicai_edge.kiosk.sessions import Sessions
 from publicai_edge.kiosk.slip_routes import slip_routes
 from publicai_edge.kiosk.slips import Slips
+from publicai_edge.kiosk.staff_desk import Desk
+from publicai_edge.kiosk.staff_routes import staff_routes
 from publicai_edge.kiosk.state import Kiosk
 from publicai_edge.kiosk.watch import watch
 
@@ -50,6 +52,7 @@ def create_app(
     sessions: Sessions | None = None,
     slips: Slips | None = None,
     share_status: bool = False,
+    staff: Desk | None = None,
 ) -> FastAPI:
     """Return the kiosk's application; ``app.state.kiosk`` is its :class:`Kiosk`.
 
@@ -61,6 +64,7 @@ def create_app(
         sessions: the patrons' sessions; made from the manifest unless given.
         slips: keeps what patrons tell of wrong answers; None where there is no place for them.
         share_status: let other machines read ``/status``, too.
+        staff: what staff change the documents with; None where the bundle has none.
     """
     manifest = bundle.manifest
     kiosk = Kiosk(
@@ -71,6 +75,7 @@ def create_app(
         words={language: words.load(language) for language in manifest.languages},
         embeddings=Embeddings(bundle.embedding_path) if bundle.embedding_path else None,
         slips=slips,
+        staff=staff,
     )
     # The interactive documentation pages load scripts from elsewhere, so there are none.
     app = FastAPI(title="publicai-edge kiosk", docs_url=None, redoc_url=None, lifespan=lambda _: _lifespan(kiosk))
@@ -80,6 +85,7 @@ def create_app(
     app.include_router(monitoring_routes(kiosk))
     app.include_router(operator_routes(kiosk, shared=share_status))
     app.include_router(openai_routes(kiosk))
+    app.include_router(staff_routes(kiosk))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(PublicAIError, _unavailable)
@@ -100,6 +106,8 @@ async def _lifespan(kiosk: Kiosk) -> AsyncGenerator[None, None]:
         kiosk.end_streams()
         for chore in chores:
             chore.cancel()
+        if kiosk.staff:
+            kiosk.staff.close()
         if kiosk.library:
             kiosk.library.close()
         if kiosk.embeddings:

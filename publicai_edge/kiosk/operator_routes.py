@@ -5,7 +5,6 @@ nothing of any question; asking for it changes nothing.
 """
 
 import asyncio
-import ipaddress
 import os
 import time
 from dataclasses import dataclass
@@ -25,11 +24,11 @@ from publicai_edge.errors import PublicAIError
 from publicai_edge.kiosk import words
 from publicai_edge.kiosk.monitoring import resident_bytes
 from publicai_edge.kiosk.slips import MOST
+from publicai_edge.kiosk.staff_routes import is_here
 from publicai_edge.kiosk.state import Kiosk
 from publicai_edge.kiosk.watch import troubles
 
 PAGE = "status.html"
-_PASSED_ON = ("forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip")
 _CHANGES = ("installed", "rolled back")
 
 
@@ -49,7 +48,7 @@ def operator_routes(kiosk: Kiosk, *, shared: bool) -> APIRouter:
     fixed: list[_Fixed] = []
 
     def refuse_others(request: Request) -> None:
-        if not (shared or _is_here(request)):
+        if not (shared or is_here(request)):
             raise HTTPException(404)
 
     @router.get("/status", include_in_schema=False)
@@ -152,15 +151,3 @@ def _last_change(bundle: Bundle) -> dict[str, str] | None:
         return None
     entry = str(last.get("entry", ""))
     return {"time": str(last.get("time", "")), "action": str(last["action"]), "version": version_of(entry)}
-
-
-def _is_here(request: Request) -> bool:
-    """Say whether the one who asks is on this very machine, and nobody's request was passed on."""
-    if any(name in _PASSED_ON or name.startswith("x-forwarded") for name in request.headers):
-        return False
-    try:
-        address = ipaddress.ip_address(request.client.host if request.client else "")
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback

@@ -12,7 +12,7 @@ from dataclasses import replace
 from importlib import resources
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Cookie, HTTPException, Response
+from fastapi import APIRouter, Cookie, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from publicai_edge.bundle.manifest import Manifest
@@ -22,6 +22,7 @@ from publicai_edge.kiosk.events import AnswerDone, AnswerText, to_json
 from publicai_edge.kiosk.replies import error_code, retry_after, unavailable
 from publicai_edge.kiosk.sessions import COOKIE, Session
 from publicai_edge.kiosk.slip_routes import level
+from publicai_edge.kiosk.staff_routes import offers
 from publicai_edge.kiosk.state import Kiosk
 from publicai_edge.kiosk.streaming import Stream
 from publicai_edge.kiosk.words import OPERATOR_WORDS, direction, spoken
@@ -75,9 +76,9 @@ def _add_facts(router: APIRouter, kiosk: Kiosk) -> None:
     facts = describe(kiosk)
 
     @router.get("/api/kiosk")
-    async def about() -> dict[str, Any]:
+    async def about(request: Request) -> dict[str, Any]:
         """Return everything the page shows before a question is asked."""
-        return facts
+        return facts | {"staff": offers(kiosk, request)}
 
     @router.get("/api/status")
     async def status() -> dict[str, Any]:

@@ -24,6 +24,8 @@ from publicai_edge.kiosk.library import Documents
 if TYPE_CHECKING:
     import uvicorn
 
+    from publicai_edge.kiosk.staff_desk import Desk
+
 DEFAULT_PORT = 8017
 
 _GRACE_SECONDS = 1
@@ -38,6 +40,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
     names: Iterable[str] = (),
+    staff: "Desk | None" = None,
     state: Path | None = None,
     share_status: bool = False,
     on_ready: Callable[[str], None],
@@ -51,6 +54,7 @@ def serve(
         host: the address to listen on; other machines reach the kiosk only if it is not a loopback address.
         port: 0 takes a free one.
         names: further names the kiosk answers to.
+        staff: what staff change the documents with; None where the bundle has none.
         state: the kiosk's own folder, which outlives updates; None where nothing is to be kept.
         share_status: let other machines read the operator's page, too.
         on_ready: told the page's address once it can be opened; the model may still be loading.
@@ -70,6 +74,7 @@ def serve(
             engine,
             open_documents,
             allowed_hosts=own_names(host, taken, names),
+            staff=staff,
             slips=Slips(state) if state else None,
             share_status=share_status,
         )

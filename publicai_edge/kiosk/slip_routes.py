@@ -102,10 +102,11 @@ async def _slip(kiosk: Kiosk, form: SlipForm) -> Slip:
     cited = []
     for given in form.passages:
         known = await kiosk.library.document(given.source) if kiosk.library else ()
-        passage = next((passage for passage in known if passage.id == given.passage), None)
-        if passage is None:
+        if not known:
             raise HTTPException(400, "A passage is not in the documents of this kiosk.")
-        cited.append(Cited(passage.source, passage.page, passage.heading))
+        passage = next((passage for passage in known if passage.id == given.passage), None)
+        # Staff may have changed the documents since: then the document is known, and not the place in it.
+        cited.append(Cited(passage.source, passage.page, passage.heading) if passage else Cited(known[0].source))
     return Slip(
         service=form.service,
         language=form.language,

@@ -60,8 +60,8 @@ class Cited:
     """A passage that the answer was given with."""
 
     source: str
-    page: int | None
-    heading: str
+    page: int | None = None
+    heading: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from publicai_edge.kiosk.embedding import Embeddings
 from publicai_edge.kiosk.library import Library
 from publicai_edge.kiosk.sessions import Sessions
 from publicai_edge.kiosk.slips import Slips
+from publicai_edge.kiosk.staff_desk import Desk
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Kiosk:
     embeddings: Embeddings | None = None
     slips: Slips | None = None
     started: float = field(default_factory=time.monotonic)
+    staff: Desk | None = None
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from publicai_edge import atomic
-from publicai_edge.engine.embedder import Embedder
+from publicai_edge.engine.embedder import Embedder, Kind, Vectors
 from publicai_edge.errors import DocumentError
 from publicai_edge.host import physical_cores
 from publicai_edge.knowledge.blocks import Extracted
@@ -37,7 +37,7 @@ def index(payload: dict[str, Any], progress: Progress) -> dict[str, Any]:
     documents = sorted((name, Path(path)) for name, path in payload["documents"].items())
     with atomic.host_errors("write the index to", out), atomic.temporary_folder(out.parent) as scratch:
         place = scratch / "index.sqlite"
-        with Extractor(Limits(**settings["limits"])) as extractor, _Writer(place, embedder) as writer:
+        with Extractor(Limits(**settings["limits"])) as extractor, Writer(place, embedder) as writer:
             skipped = _index_all(documents, extractor, writer, settings["passage_words"], progress)
             if not writer.documents:
                 raise _none_readable(skipped)
@@ -52,7 +52,7 @@ def index(payload: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def _index_all(
-    documents: list[tuple[str, Path]], extractor: Extractor, writer: "_Writer", limit: int, progress: Progress
+    documents: list[tuple[str, Path]], extractor: Extractor, writer: "Writer", limit: int, progress: Progress
 ) -> list[Skipped]:
     skipped: list[Skipped] = []
     with progress.task("Indexing the documents", total=len(documents)) as task:
@@ -81,10 +81,28 @@ def _none_readable(skipped: list[Skipped]) -> DocumentError:
     )
 
 
-class _Writer:
+class Encoder(Protocol):
+    """What texts become vectors with, as :class:`publicai_edge.engine.embedder.Embedder` does it."""
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of everything that decides a text's vector."""
+        ...
+
+    def encode(self, texts: Sequence[str], kind: Kind) -> Vectors:
+        """Return one unit vector a text."""
+        ...
+
+
+class Writer:
     """Puts documents into a new database, numbering passages from 1."""
 
-    def __init__(self, path: Path, embedder: Embedder) -> None:
+    def __init__(self, path: Path, embedder: Encoder) -> None:
         self.documents = 0
         self.passages = 0
         self._embedder = embedder
@@ -92,7 +110,7 @@ class _Writer:
         self._pool = ThreadPoolExecutor(physical_cores())
         self._connection: apsw.Connection = database.open_for_building(path)
 
-    def __enter__(self) -> "_Writer":
+    def __enter__(self) -> "Writer":
         database.create_schema(self._connection, self._embedder.dim)
         self._connection.execute("BEGIN")
         return self

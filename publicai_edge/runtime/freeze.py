@@ -17,7 +17,13 @@ from publicai_edge.runtime import elf, work
 from publicai_edge.runtime.platforms import PROGRAM, Platform
 
 INNER = "_internal"
-KIOSK = ("publicai_edge.kiosk", "publicai_edge.engine", "publicai_edge.search", "publicai_edge.bundle")
+KIOSK = (
+    "publicai_edge.kiosk",
+    "publicai_edge.engine",
+    "publicai_edge.search",
+    "publicai_edge.bundle",
+    "publicai_edge.knowledge",
+)
 """Packages that are taken whole; the rest of this project is taken as far as they and the verbs import it."""
 _HIDDEN = (
     "publicai_edge.child",
@@ -34,22 +40,33 @@ _HIDDEN = (
 )
 _EXCLUDED = (
     # of the laptop
-    "babel", "docx", "huggingface_hub", "lxml", "pypdf", "torch", "transformers", "optimum",
+    "babel", "huggingface_hub", "torch", "transformers", "optimum",
     # of packages that a kiosk uses, for what it does not do
     "numpy.distutils", "numpy.f2py", "numpy.testing", "numpy._core.tests", "onnx", "onnxruntime.backend",
     "onnxruntime.datasets", "onnxruntime.quantization", "onnxruntime.tools", "onnxruntime.training",
-    "onnxruntime.transformers", "markdown_it", "pygments", "sympy", "yaml", "watchfiles", "websockets", "uvloop",
+    "onnxruntime.transformers", "PIL", "lxml.isoschematron", "lxml.objectify", "lxml.html._difflib",
+    "lxml.html.diff", "markdown_it.cli", "pygments", "sympy", "yaml", "watchfiles", "websockets", "uvloop",
     # of Python
-    "_codecs_cn", "_codecs_hk", "_codecs_iso2022", "_codecs_jp", "_codecs_kr", "_codecs_tw",
     "curses", "doctest", "ensurepip", "idlelib", "lib2to3", "pdb", "pkg_resources", "pydoc", "readline", "setuptools",
-    "pyexpat", "sqlite3", "test", "tkinter", "turtle", "unittest", "venv", "xml", "xmlrpc",
+    "sqlite3", "test", "tkinter", "turtle", "unittest", "venv", "xmlrpc",
 )  # fmt: skip
 _OLDER = ("libstdc++.so.*", "libgcc_s.so.*", "libexpat.so.*")
 """Libraries that the folder llama.cpp is linked against has as well, and that ask for an older glibc there."""
 _UNUSED_FILES = ("libonnxruntime.so.*", "*.pyi", "py.typed", "*.h", "*.a", "*.pxd")
 """ONNX Runtime's Python module holds all that ``libonnxruntime`` does."""
 _LICENCE = re.compile(r"(?i)(?:licen[cs]e|copying|notice)")
-_DEBIANS = ("gcc-12-base", "libbz2", "libffi", "liblzma", "libpython3.11", "libsqlite3", "libssl", "libuuid", "zlib1g")
+_DEBIANS = (
+    "gcc-12-base",
+    "libbz2",
+    "libexpat",
+    "libffi",
+    "liblzma",
+    "libpython3.11",
+    "libsqlite3",
+    "libssl",
+    "libuuid",
+    "zlib1g",
+)
 """Debian packages whose libraries PyInstaller takes; their texts lie where Debian keeps them."""
 _SPEC = """\
 from PyInstaller.utils.hooks import collect_data_files, collect_dynamic_libs, collect_submodules, copy_metadata

@@ -148,14 +148,18 @@ class KnowledgeBase:
             for number, score in found.scores().items():
                 passage = self._passage(connection, number)
                 cosine = found.cosines[number]
-                if cosine >= min_relevance or _is_strong(passage, weights):
+                if cosine >= min_relevance or is_strong(passage, weights):
                     hits.append(Hit(passage, score, cosine))
                 if len(hits) == top:
                     break
             return hits
 
-    def candidates(self, question: str) -> Candidates:
+    def candidates(self, question: str, weights: Mapping[str, float] | None = None) -> Candidates:
         """Return what :meth:`search` chooses from, whether it counts as an answer or not.
+
+        Args:
+            question: what is asked.
+            weights: of the question's terms, where this index is one of several; else by this index alone.
 
         Raises:
             BundleError: the index turns out to be damaged.
@@ -163,7 +167,17 @@ class KnowledgeBase:
         """
         vector = self._vector(question)
         with self._connection() as connection:
-            return _candidates(connection, vector, self._weights(connection, terms.question_terms(question)))
+            own = self._weights(connection, terms.question_terms(question)) if weights is None else weights
+            return _candidates(connection, vector, own)
+
+    def held(self, words: Sequence[str]) -> dict[str, int]:
+        """Return in how many passages each term is.
+
+        Raises:
+            BundleError: the index turns out to be damaged.
+        """
+        with self._connection() as connection:
+            return _held(connection, words)
 
     def passage(self, number: int) -> Passage:
         """Return the passage with id ``number``.
@@ -196,13 +210,7 @@ class KnowledgeBase:
 
     def _weights(self, connection: apsw.Connection, words: Sequence[str]) -> dict[str, float]:
         """Return each term's inverse document frequency, 0 for one that half of the passages hold."""
-        weights = {}
-        for word in words:
-            query = "SELECT count(*) FROM words WHERE words MATCH ?"
-            (held,) = next(iter(connection.execute(query, (terms.match_any([word]),))))
-            common = held * 2 > self._count
-            weights[word] = 0.0 if common else math.log(1 + (self._count - held + 0.5) / (held + 0.5))
-        return weights
+        return {word: weight(held, len(self)) for word, held in _held(connection, words).items()}
 
     @contextmanager
     def _connection(self) -> Iterator[apsw.Connection]:
@@ -221,6 +229,16 @@ class KnowledgeBase:
                     self._idle.append(connection)
             if not keep:
                 connection.close()
+
+
+def weight(held: int, count: int) -> float:
+    """Return the inverse document frequency of a term that ``held`` of ``count`` passages have; 0 from a half on."""
+    return 0.0 if held * 2 > count else math.log(1 + (count - held + 0.5) / (held + 0.5))
+
+
+def _held(connection: apsw.Connection, words: Sequence[str]) -> dict[str, int]:
+    query = "SELECT count(*) FROM words WHERE words MATCH ?"
+    return {word: int(next(iter(connection.execute(query, (terms.match_any([word]),))))[0]) for word in words}
 
 
 def _check_embedder(path: Path, built_with: str, given: str) -> None:
@@ -275,7 +293,8 @@ def _passages(connection: apsw.Connection, condition: str, value: int | str) -> 
     ]
 
 
-def _is_strong(passage: Passage, weights: dict[str, float]) -> bool:
+def is_strong(passage: Passage, weights: Mapping[str, float]) -> bool:
+    """Say whether a passage holds most of what a question asks, by its terms and their weights."""
     weighing = {term: weight for term, weight in weights.items() if weight > 0}
     if not weighing:
         return False

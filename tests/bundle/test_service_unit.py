@@ -74,6 +74,14 @@ def test_odd_letters_of_a_path_mean_themselves() -> None:
     assert 'ExecStart="/srv/100%% \\"ours\\" $$HOME/town-library/current/x" serve' in text
 
 
+def test_what_staff_add_lies_in_a_folder_of_the_services_own_and_outlasts_versions(layout: Layout) -> None:
+    system = unit.text(layout, unit.program_of(layout), "system")
+    assert "StateDirectory=publicai-edge-town-library\nStateDirectoryMode=0700\n" in system
+    assert "Environment=PUBLICAI_EDGE_DOCUMENTS=%S/publicai-edge-town-library\n" in system
+    user = unit.text(layout, unit.program_of(layout), "user")
+    assert "Environment=PUBLICAI_EDGE_DOCUMENTS=%h/.local/state/publicai-edge-town-library\n" in user
+
+
 def test_user_unit_asks_for_nothing_that_a_user_may_not(layout: Layout) -> None:
     text = unit.text(layout, unit.program_of(layout), "user")
     assert "WantedBy=default.target" in text

@@ -137,7 +137,6 @@ def test_without_a_folder_there_are_no_slips(tmp_path: Path) -> None:
         {"language": "fr"},
         {"reason": CANARY[:20]},
         {"passages": [{"source": CANARY, "passage": 2}]},
-        {"passages": [{"source": "rules.pdf", "passage": 999}]},
         {"passages": [{"source": "rules.pdf", "passage": 2, "text": CANARY}]},
         {"passages": FORM["passages"] * 9},
         {"name": CANARY},
@@ -153,6 +152,12 @@ def test_what_is_not_a_slip_about_this_kiosk_is_refused_and_not_repeated(
     assert answer.status_code == 400
     assert CANARY[:20] not in answer.text
     assert slips.read() == []
+
+
+def test_a_passage_whose_document_changed_meanwhile_is_told_by_its_document(kiosk: Running, slips: Slips) -> None:
+    changed = {"passages": [{"source": "rules.pdf", "passage": 999}]}
+    assert kiosk.client().post("/api/slip", json=FORM | changed).status_code == 200
+    assert slips.read()[0]["passages"] == [{"source": "rules.pdf", "page": None, "heading": ""}]
 
 
 def test_another_sites_page_leaves_no_slip(kiosk: Running, slips: Slips) -> None:

@@ -76,7 +76,8 @@ def test_each_packages_licence_comes_along(program: Path, tmp_path: Path) -> Non
 def test_the_packages_of_a_runtime_are_this_laptops_and_none_of_a_laptops_stages() -> None:
     found = packages.versions()
     assert {"numpy", "onnxruntime", "fastapi", "starlette", "pydantic-core", "tokenizers", "polib"} <= set(found)
-    assert not {"torch", "transformers", "huggingface-hub", "pypdf", "babel"} & set(found)
+    assert {"pypdf", "python-docx", "lxml", "markdown-it-py"} <= set(found), "what reads added documents"
+    assert not {"torch", "transformers", "huggingface-hub", "babel"} & set(found)
     assert all(re.fullmatch(r"[0-9][0-9A-Za-z.+]*", version) for version in found.values())
 
 

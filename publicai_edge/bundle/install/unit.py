@@ -100,6 +100,7 @@ def text(layout: Layout, program: Program, scope: Scope, port: int | None = None
         "Restart=on-failure\n"
         "RestartSec=2\n"
         "Environment=HOME=/tmp PYTHONDONTWRITEBYTECODE=1\n"
+        f"{_state(layout, scope)}"
         f"{hardening}\n"
         "[Install]\n"
         f"WantedBy={target}\n"
@@ -116,6 +117,14 @@ def bundle_of(found: str) -> Path | None:
         return None
     served = (line.removeprefix(_CONDITION) for line in lines if line.startswith(_CONDITION))
     return next((Path(path.replace("%%", "%")) for path in served), None)
+
+
+def _state(layout: Layout, scope: Scope) -> str:
+    """Return where the service keeps what staff add: the one place it may write to, apart from every version."""
+    name = f"publicai-edge-{layout.name}"
+    if scope == "system":
+        return f"StateDirectory={name}\nStateDirectoryMode=0700\nEnvironment=PUBLICAI_EDGE_DOCUMENTS=%S/{name}\n"
+    return f"Environment=PUBLICAI_EDGE_DOCUMENTS=%h/.local/state/{name}\n"
 
 
 def _homes(layout: Layout, program: Program) -> str:

@@ -113,6 +113,7 @@ function drawAbout() {
     return [left, right];
   });
   byId("about").replaceChildren(...elements);
+  byId("staff").hidden = !facts.staff;
 }
 
 // --- views -------------------------------------------------------------------------------------------------

@@ -1,0 +1,127 @@
+"""The staff page in a real browser: with the keyboard alone, and with a file that is dropped."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from publicai_edge.bundle.open import Bundle
+from tests.browser import ARGUMENTS, CHROMIUM
+from tests.kiosk.staff import CODE, Staffed, staffed, write_library
+from tests.kiosk.test_staff_routes import pdf
+
+pytestmark = pytest.mark.slow
+DROP = """([name, data]) => {
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([bytes], name, { type: "application/pdf" }));
+  return transfer;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        held = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield held
+        held.close()
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return write_library(tmp_path_factory.mktemp("library") / "bundle")
+
+
+@pytest.fixture
+def kiosk(library: Bundle, tmp_path: Path) -> Iterator[Staffed]:
+    with staffed(library, tmp_path / "state") as held:
+        yield held
+
+
+@pytest.fixture
+def page(browser: Browser, kiosk: Staffed) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(60_000)
+    held = context.new_page()
+    problems: list[str] = []
+    held.on("pageerror", lambda error: problems.append(str(error)))
+    held.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    held.goto(kiosk.running.url)
+    yield held
+    context.close()
+    assert problems == []
+
+
+def open_desk(page: Page) -> None:
+    page.get_by_text("About this kiosk").click()
+    page.get_by_role("link", name="For staff").click()
+    expect(page.get_by_label("Staff code")).to_be_focused()
+    page.keyboard.type(CODE)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Documents of this kiosk")).to_be_focused()
+
+
+def test_a_dropped_pdf_is_found_by_the_next_patron(page: Page) -> None:
+    open_desk(page)
+    expect(page.locator("#limits")).to_contain_text("PDF")
+    transfer = page.evaluate_handle(DROP, ["permits.pdf", base64.b64encode(pdf()).decode()])
+    page.locator("#drop").dispatch_event("drop", {"dataTransfer": transfer})
+    expect(page.locator("#jobs")).to_contain_text("permits.pdf: added as")
+    expect(page.locator("#announcer")).to_contain_text("permits.pdf: added as")
+    page.get_by_role("link", name="Back to the kiosk").click()
+    page.get_by_role("button", name="Ask about the library").click()
+    page.get_by_label("Your question").fill("Where do residents get a parking permit?")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator("#passages")).to_contain_text("counter seven")
+    page.locator(".passage", has_text="counter seven").get_by_text("Read in the document").click()
+    expect(page.locator("#found")).to_contain_text("counter seven")
+    page.goto(page.url.rstrip("/") + "/staff")
+    expect(page.get_by_label("Staff code")).to_be_visible()
+
+
+def test_everything_is_done_with_the_keyboard_and_taken_back(page: Page, tmp_path: Path) -> None:
+    file = tmp_path / "permits.md"
+    file.write_text("# Parking permits\n\nResidents get a parking permit at counter seven.")
+    open_desk(page)
+    page.get_by_label("Files to add").set_input_files(file)
+    row = page.locator("#documents li", has_text="Parking permits")
+    expect(row).to_contain_text("Added here")
+    expect(page.get_by_role("button", name="Remove")).to_have_accessible_description("Parking permits")
+    page.get_by_role("button", name="Remove").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#announcer")).to_have_text("Removed: Parking permits")
+    expect(row).to_have_count(0)
+    page.get_by_label("Part of a title").fill("rules")
+    expect(page.locator("#documents li")).to_have_count(1)
+    page.get_by_role("button", name="Hide").press("Enter")
+    expect(page.get_by_role("button", name="Show again")).to_be_focused()
+    page.get_by_label("Part of a title").fill("")
+    for _ in range(2):
+        page.get_by_role("button", name="Undo the last change").press("Enter")
+        expect(page.locator("#announcer")).to_have_text("The last change was undone.")
+    expect(page.locator("#changes li")).to_have_text(["Added: Parking permits"])
+    page.get_by_role("button", name="Sign out").press("Enter")
+    expect(page.get_by_label("Staff code")).to_be_focused()
+    expect(page.locator("#documents li")).to_have_count(0)
+
+
+def test_what_cannot_be_added_is_said_in_the_language_of_the_page(page: Page, tmp_path: Path) -> None:
+    for name, data in (("broken.pdf", b"%PDF-1.7 broken"), ("empty.txt", b""), ("tool.exe", b"x")):
+        (tmp_path / name).write_bytes(data)
+    open_desk(page)
+    page.get_by_role("button", name="Español").click()
+    page.locator("#files").set_input_files([tmp_path / "broken.pdf", tmp_path / "empty.txt"])
+    expect(page.locator("#jobs")).to_contain_text("broken.pdf: no se añadió porque no se puede leer")
+    expect(page.locator("#jobs")).to_contain_text("empty.txt: no se añadió")
+    expect(page.locator("#jobs .job-detail").first).to_have_attribute("lang", "en")
+
+
+def test_every_control_has_a_name_and_a_size_for_a_finger(page: Page) -> None:
+    open_desk(page)
+    for control in page.locator("button:visible, input:visible, a:visible:not(.skip)").all():
+        assert control.evaluate("(item) => item.textContent.trim() || item.labels?.length || item.ariaLabel")
+        box = control.bounding_box()
+        assert box is not None
+        assert box["height"] >= 24, control.inner_text()

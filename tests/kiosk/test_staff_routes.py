@@ -1,0 +1,350 @@
+"""What staff may do with a kiosk's documents, who may not, and what is left after a restart."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from docx import Document
+from reportlab.pdfgen import canvas
+
+from publicai_edge.bundle.open import Bundle
+from publicai_edge.kiosk import staff_code
+from publicai_edge.kiosk.staff_routes import HEADER
+from publicai_edge.knowledge.added import shelf
+from publicai_edge.knowledge.extractor import Limits
+from tests.kiosk.conftest import Running, running
+from tests.kiosk.fakes import FakeDocuments, FakeEngine
+from tests.kiosk.staff import CODE, OWN, Staff, Staffed, staffed, write_library
+from tests.knowledge.books import book
+
+Eventually = Callable[[Callable[[], bool]], None]
+TEXT = b"# Parking permits\n\nResidents get a parking permit at counter seven of the town hall."
+QUESTION = "Where do residents get a parking permit?"
+CANARY = "kanarienvogel-1147"
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return write_library(tmp_path_factory.mktemp("library") / "bundle")
+
+
+@pytest.fixture
+def kiosk(library: Bundle, tmp_path: Path) -> Iterator[Staffed]:
+    with staffed(library, tmp_path / "state") as held:
+        yield held
+
+
+@pytest.fixture
+def staff(kiosk: Staffed) -> Staff:
+    return kiosk.signed_in()
+
+
+@pytest.fixture
+def ended(eventually: Eventually) -> Callable[..., dict[str, object]]:
+    """Send a document, and wait until it is in or refused."""
+
+    def send(staff: Staff, name: str, data: bytes) -> dict[str, object]:
+        number = staff.upload(name, data).json()["job"]
+
+        def job() -> dict[str, object]:
+            (found,) = [item for item in staff.state()["jobs"] if item["number"] == number]
+            return found
+
+        eventually(lambda: job()["state"] in {"done", "failed"})
+        return job()
+
+    return send
+
+
+def pdf() -> bytes:
+    buffer = io.BytesIO()
+    page = canvas.Canvas(buffer)
+    page.drawString(72, 700, "Residents get a parking permit at counter seven.")
+    page.save()
+    return buffer.getvalue()
+
+
+def docx() -> bytes:
+    document = Document()
+    document.add_heading("Parking permits", 1)
+    document.add_paragraph("Residents get a parking permit at counter seven.")
+    buffer = io.BytesIO()
+    document.save(buffer)
+    return buffer.getvalue()
+
+
+FORMATS = {
+    "permits.pdf": pdf,
+    "permits.docx": docx,
+    "permits.html": lambda: b"<h1>Parking permits</h1><p>Residents get a parking permit at counter seven.</p>",
+    "permits.txt": lambda: b"Parking permits\n\nResidents get a parking permit at counter seven.",
+    "permits.md": lambda: TEXT,
+    "permits.epub": lambda: book(
+        {"OEBPS/text/two.xhtml": "<html><body><p>Residents get a parking permit at counter seven.</p></body></html>"}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_document_of_each_format_is_added_and_found_by_patrons(
+    staff: Staff, ended: Callable[..., dict[str, object]], name: str
+) -> None:
+    assert not any("added/" in source for source in staff.found(QUESTION))
+    job = ended(staff, name, FORMATS[name]())
+    assert (job["state"], job["detail"]) == ("done", "")
+    source = next(found for found in staff.found(QUESTION) if found.startswith("added/"))
+    assert source.endswith(name)
+    passages = staff.client.get(f"/api/documents/{source}").json()["passages"]
+    assert any("counter seven" in passage["text"] for passage in passages)
+
+
+def test_an_added_document_is_found_after_a_restart_and_undone_then(
+    library: Bundle, tmp_path: Path, ended: Callable[..., dict[str, object]]
+) -> None:
+    with staffed(library, tmp_path) as first:
+        ended(first.signed_in(), "permits.md", TEXT)
+    with staffed(library, tmp_path) as second:
+        staff = second.signed_in()
+        assert any("added/" in source for source in staff.found(QUESTION))
+        assert staff.change("undo").status_code == 200
+        assert not any("added/" in source for source in staff.found(QUESTION))
+    with staffed(library, tmp_path) as third:
+        assert third.signed_in().titles() == ["Borrowing rules", "Opening hours"]
+
+
+def test_each_change_is_taken_back_in_turn(staff: Staff, ended: Callable[..., dict[str, object]]) -> None:
+    ended(staff, "permits.md", TEXT)
+    (subject,) = [item["subject"] for item in staff.documents() if item["kind"] == "added"]
+    staff.change("remove", subject)
+    assert staff.found(QUESTION) == [] or not any("added/" in source for source in staff.found(QUESTION))
+    staff.change("hide", "rules.md")
+    assert staff.client.get("/api/documents/rules.md").status_code == 404
+    assert staff.titles() == ["Opening hours"]
+    assert [item["kind"] for item in staff.state()["changes"]] == ["hide", "remove", "add"]
+    staff.change("undo")
+    assert staff.client.get("/api/documents/rules.md").status_code == 200
+    staff.change("undo")
+    assert any("added/" in source for source in staff.found(QUESTION))
+    staff.change("undo")
+    assert not any("added/" in source for source in staff.found(QUESTION))
+    assert staff.change("undo").json()["error"]["code"] == "gone"
+
+
+def test_a_removed_document_can_be_added_again(staff: Staff, ended: Callable[..., dict[str, object]]) -> None:
+    ended(staff, "permits.md", TEXT)
+    (subject,) = [item["subject"] for item in staff.documents() if item["kind"] == "added"]
+    staff.change("remove", subject)
+    assert ended(staff, "again.md", TEXT)["state"] == "done"
+    assert any(source.endswith("/again.md") for source in staff.found(QUESTION))
+
+
+def test_the_same_document_twice_is_told(staff: Staff, ended: Callable[..., dict[str, object]]) -> None:
+    ended(staff, "permits.md", TEXT)
+    again = ended(staff, "other name.md", TEXT)
+    assert (again["state"], again["code"], again["title"]) == ("failed", "same", "Parking permits")
+    own = ended(staff, "hours.md", OWN["hours.md"].encode())
+    assert (own["state"], own["code"], own["title"]) == ("failed", "same", "Opening hours")
+    assert len(staff.titles()) == 3
+
+
+def test_a_document_that_breaks_its_reader_costs_only_itself(
+    library: Bundle, tmp_path: Path, ended: Callable[..., dict[str, object]]
+) -> None:
+    limits = Limits(seconds=20, file_bytes=100 << 20, characters=100_000, memory_bytes=400 << 20)
+    with staffed(library, tmp_path, limits=limits) as kiosk:
+        staff = kiosk.signed_in()
+        for name, data, said in (
+            ("broken.pdf", b"%PDF-1.7 broken", "it is damaged"),
+            ("huge.html", b"<p>word</p>" * 2_000_000, "memory"),
+            ("long.txt", b"word " * 40_000, "100,000 characters"),
+            ("none.docx", b"no zip", "it is damaged"),
+        ):
+            job = ended(staff, name, data)
+            assert (job["state"], job["code"]) == ("failed", "unreadable")
+            assert said in str(job["detail"]) or "crashed the reader" in str(job["detail"])
+        assert ended(staff, "permits.md", TEXT)["state"] == "done"
+        assert len(staff.state()["changes"]) == 1
+        assert len(list((tmp_path / "documents" / "originals").iterdir())) == 1
+        assert list((tmp_path / "documents" / "incoming").iterdir()) == []
+
+
+def test_limits_are_told_before_and_kept(
+    library: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: Callable[..., dict[str, object]]
+) -> None:
+    monkeypatch.setattr("publicai_edge.kiosk.staff_desk.MOST_DOCUMENTS", 1)
+    with staffed(library, tmp_path, limits=Limits(file_bytes=200)) as kiosk:
+        staff = kiosk.signed_in()
+        told = staff.state()["limits"]
+        assert (told["file_bytes"], told["documents"], told["added"]) == (200, 1, 0)
+        assert told["free_bytes"] > 0
+        assert staff.upload("big.txt", b"x" * 201).json()["error"]["code"] == "too_large"
+        assert staff.upload("tool.exe", b"x").json()["error"]["code"] == "wrong_kind"
+        with monkeypatch.context() as full:
+            full.setattr(shelf, "FREE_BYTES", 1 << 60)
+            assert staff.upload("permits.md", TEXT).json()["error"]["code"] == "no_space"
+        ended(staff, "permits.md", TEXT)
+        assert staff.upload("more.md", b"# More\n\ntext").json()["error"]["code"] == "too_many"
+
+
+def test_a_piece_is_taken_only_in_its_place(staff: Staff) -> None:
+    begun = staff.client.post("/api/staff/uploads", json={"name": "a.txt", "size": 10}, headers=staff.headers)
+    place = f"/api/staff/uploads/{begun.json()['upload']}"
+    for at, piece in ((5, b"12345"), (0, b"12345678901")):
+        taken = staff.client.put(place, params={"at": at}, content=piece, headers=staff.headers)
+        assert taken.json()["error"]["code"] == "wrong_piece"
+    assert staff.client.post(f"{place}/end", headers=staff.headers).status_code == 409
+    assert staff.client.put("/api/staff/uploads/none?at=0", content=b"x", headers=staff.headers).status_code == 404
+
+
+def test_an_index_that_is_lost_is_made_anew_at_the_start(
+    library: Bundle, tmp_path: Path, ended: Callable[..., dict[str, object]], eventually: Eventually
+) -> None:
+    with staffed(library, tmp_path) as first:
+        ended(first.signed_in(), "permits.md", TEXT)
+    (index,) = (tmp_path / "documents").glob("index-*.sqlite")
+    index.write_bytes(b"damaged")
+    with staffed(library, tmp_path) as second:
+        staff = second.signed_in()
+        eventually(lambda: any("added/" in source for source in staff.found(QUESTION)))
+
+
+def test_where_nothing_can_be_written_the_page_says_so_and_the_kiosk_serves(library: Bundle, tmp_path: Path) -> None:
+    staff_code.store(tmp_path, CODE)
+    (tmp_path / "documents").write_text("a file is in the way")
+    with staffed(library, tmp_path, code=None) as kiosk:
+        staff = kiosk.signed_in()
+        refusal = staff.state()["refusal"]
+        assert refusal["code"] == "cannot"
+        assert str(tmp_path / "documents") in refusal["detail"]
+        assert staff.upload("permits.md", TEXT).json()["error"]["code"] == "cannot"
+        assert staff.change("hide", "rules.md").json()["error"]["code"] == "cannot"
+        assert staff.found("How long may films be kept?")[0] == "rules.md"
+
+
+def test_two_kiosks_do_not_change_one_folder(library: Bundle, tmp_path: Path) -> None:
+    with staffed(library, tmp_path) as first, staffed(library, tmp_path, code=None) as second:
+        assert first.signed_in().state()["refusal"] is None
+        assert "Another kiosk" in second.signed_in().state()["refusal"]["detail"]
+
+
+# --- who may not ----------------------------------------------------------------------------------------------
+
+
+def test_wrong_codes_are_refused_and_then_slowed_down(kiosk: Staffed) -> None:
+    client = kiosk.running.client()
+    tries = [client.post("/api/staff/session", json={"code": f"0000-0000-000{n}"}) for n in range(4)]
+    assert [answer.status_code for answer in tries] == [403, 403, 429, 429]
+    assert 1 <= int(tries[2].headers["retry-after"]) <= 5
+    assert client.post("/api/staff/session", json={"code": CODE}).status_code == 429, "the right one waits, too"
+    assert kiosk.running.client().get("/api/staff").json()["wait"] > 0
+    assert "set-cookie" not in tries[0].headers
+
+
+def test_without_a_stored_code_no_code_opens_the_page(library: Bundle, tmp_path: Path) -> None:
+    with staffed(library, tmp_path, code=None) as kiosk:
+        client = kiosk.running.client()
+        assert client.get("/api/staff").json()["on"] is False
+        assert client.post("/api/staff/session", json={"code": ""}).status_code == 404
+        assert client.get("/api/kiosk").json()["staff"] is False
+        staff_code.store(tmp_path, CODE)
+        assert client.get("/api/kiosk").json()["staff"] is True, "it is on without a restart"
+        assert kiosk.signed_in().state()["signed_in"]
+        staff_code.remove(tmp_path)
+    assert not (tmp_path / "documents" / "catalog.json").exists()
+
+
+CHANGES = [
+    ("POST", "/api/staff/uploads", {"name": "a.txt", "size": 1}),
+    ("PUT", "/api/staff/uploads/abc?at=0", {}),
+    ("POST", "/api/staff/uploads/abc/end", {}),
+    ("POST", "/api/staff/changes", {"kind": "hide", "subject": "rules.md"}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CHANGES)
+def test_a_change_without_session_or_token_is_refused(
+    kiosk: Staffed, staff: Staff, method: str, path: str, body: dict[str, object]
+) -> None:
+    assert kiosk.running.client().request(method, path, json=body, headers=staff.headers).status_code == 401
+    for headers in ({}, {HEADER: "guessed"}):
+        assert staff.client.request(method, path, json=body, headers=headers).status_code == 401
+    assert staff.titles(hidden=True) == []
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CHANGES)
+def test_another_sites_page_changes_nothing(staff: Staff, method: str, path: str, body: dict[str, object]) -> None:
+    for foreign in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        answer = staff.client.request(method, path, json=body, headers={**staff.headers, **foreign})
+        assert answer.status_code == 403
+
+
+def test_the_cookie_is_for_this_page_alone(kiosk: Staffed) -> None:
+    answer = kiosk.running.client().post("/api/staff/session", json={"code": CODE})
+    cookie = answer.headers["set-cookie"]
+    assert all(part in cookie for part in ("HttpOnly", "SameSite=Strict", "Path=/api/staff"))
+    assert answer.json()["token"] not in cookie
+
+
+@pytest.mark.parametrize(
+    "header", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via", "CF-Connecting-IP"]
+)
+def test_a_request_that_was_passed_on_is_refused(kiosk: Staffed, staff: Staff, header: str) -> None:
+    for path in ("/staff", "/api/staff"):
+        assert staff.client.get(path, headers={header: "127.0.0.1"}).status_code == 403
+    answer = staff.client.post("/api/staff/session", json={"code": CODE}, headers={header: "127.0.0.1"})
+    assert answer.status_code == 403
+    assert staff.client.get("/api/kiosk", headers={header: "127.0.0.1"}).json()["staff"] is False
+
+
+@pytest.mark.parametrize("peer", ["192.168.1.20", "::ffff:192.168.1.20", "2001:db8::1", "", "unix"])
+def test_a_peer_on_another_machine_is_refused_everywhere(kiosk: Staffed, peer: str) -> None:
+    import asyncio
+
+    import httpx
+
+    from publicai_edge.kiosk.app import create_app
+
+    name = "kiosk.library.lan"
+    held = kiosk.running.kiosk
+    app = create_app(held.bundle, FakeEngine(), None, allowed_hosts=frozenset([name]), staff=held.staff)
+
+    async def codes() -> list[int]:
+        transport = httpx.ASGITransport(app, client=(peer, 4000))
+        async with httpx.AsyncClient(transport=transport, base_url=f"http://{name}") as client:
+            answers = [await client.get(path) for path in ("/staff", "/api/staff", "/api/staff/documents")]
+            answers.append(await client.post("/api/staff/session", json={"code": CODE}))
+            answers += [await client.request(method, path, json=body) for method, path, body in CHANGES]
+            assert (await client.get("/api/kiosk")).json()["staff"] is False
+            return [answer.status_code for answer in answers]
+
+    assert set(asyncio.run(codes())) == {403}
+
+
+def test_signing_out_ends_the_session_and_what_was_under_way(kiosk: Staffed, staff: Staff) -> None:
+    staff.client.post("/api/staff/uploads", json={"name": "a.txt", "size": 10}, headers=staff.headers)
+    cookies = dict(staff.client.cookies)
+    assert staff.client.post("/api/staff/session/end").json() == {"ended": True}
+    again = kiosk.running.client()
+    again.cookies.update(cookies)
+    assert again.get("/api/staff").json()["signed_in"] is False
+    assert again.get("/api/staff/documents").status_code == 401
+    assert list((kiosk.desk.place / "documents" / "incoming").iterdir()) == []
+
+
+def test_nothing_a_patron_asked_is_on_the_staff_page(staff: Staff) -> None:
+    staff.found(f"When does the library open, {CANARY}?")
+    assert CANARY not in json.dumps([staff.state(), staff.documents()])
+
+
+def test_a_bundle_without_documents_has_no_staff_page(bundle: Bundle) -> None:
+    with running(bundle, FakeEngine(), FakeDocuments()) as held:
+        check_there_is_none(held)
+
+
+def check_there_is_none(held: Running) -> None:
+    client = held.client()
+    assert client.get("/api/staff").json() == {"on": False, "signed_in": False, "wait": 0}
+    assert client.post("/api/staff/session", json={"code": CODE}).status_code == 404
+    assert client.post("/api/staff/changes", json={"kind": "undo"}).status_code == 404
