@@ -10,6 +10,8 @@ _ROOT = Path("/")
 _BUSY = ("user", "nice", "system", "irq", "softirq")
 _CPUS = "sys/devices/system/cpu"
 _NO_LIMIT = 1 << 60
+_OF_PROCESSOR = ("cpu", "pkg_temp", "coretemp", "k10temp", "zenpower", "soc")
+_LEAST_CELSIUS, _MOST_CELSIUS = 0.0, 150.0
 # A core below this share of the fastest is a little one. Capacity is the kernel's own measure, and the middle cores of
 # a phone's processor count as big; a clock alone hides how much less a little core does in a cycle.
 _BIG_CAPACITY, _BIG_CLOCK = 0.6, 0.8
@@ -98,6 +100,38 @@ def cpu_quota(root: Path = _ROOT) -> float | None:
         if quota.isdigit() and period.isdigit() and int(period):
             found.append(int(quota) / int(period))
     return min(found, default=None)
+
+
+def processor_celsius(root: Path = _ROOT) -> float | None:
+    """Return how warm the processor is, the warmest part of it, in degrees Celsius; None where nobody tells.
+
+    Linux's thermal zones tell it on most machines, AMD's processors and some others by their ``hwmon`` alone. A zone
+    counts when its type names the processor; where none does, the warmest of all.
+
+    Source: Linux ``Documentation/driver-api/thermal/sysfs-api.rst`` and ``Documentation/hwmon/sysfs-interface.rst``;
+    both count thousandths of a degree.
+
+    Args:
+        root: where ``/sys`` is looked for.
+    """
+    found: dict[bool, list[float]] = {True: [], False: []}
+    for zone in (root / "sys/class/thermal").glob("thermal_zone*"):
+        kind = _text(zone / "type").strip().lower()
+        _add_celsius(found[any(name in kind for name in _OF_PROCESSOR)], zone / "temp")
+    for chip in (root / "sys/class/hwmon").glob("hwmon*"):
+        if any(name in _text(chip / "name").strip().lower() for name in _OF_PROCESSOR):
+            for place in chip.glob("temp*_input"):
+                _add_celsius(found[True], place)
+    return max(found[True] or found[False], default=None)
+
+
+def _add_celsius(found: list[float], place: Path) -> None:
+    try:
+        degrees = int(_text(place).strip()) / 1000
+    except ValueError:
+        return
+    if _LEAST_CELSIUS < degrees < _MOST_CELSIUS:  # a sensor that is not there tells -274, 0 or 255
+        found.append(degrees)
 
 
 def usable_cores() -> int:

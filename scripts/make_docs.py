@@ -178,11 +178,6 @@ def recipe_page() -> str:
         many = item.get("type") == "array"
         needed = "One or more." if many else "Required." if name in schema["required"] else "Optional."
         out.append(_table(name, item, schema, needed))
-        inner = _resolved(item["items"] if many else item, schema)
-        for key, field in inner["properties"].items():
-            if field.get("type") == "array" and "$ref" in field["items"]:
-                needed = "One or more." if key in inner["required"] else "Any number."
-                out.append(_table(f"{name}.{key}", field, schema, needed))
     return "\n".join(out)
 
 
@@ -196,7 +191,16 @@ def _table(name: str, item: dict[str, Any], schema: dict[str, Any], needed: str)
         for key, field in inner["properties"].items()
     ]
     lines = [f"## {head}\n", f"{inner['description']} {needed}\n", "| key | value | default | |", "|---|---|---|---|"]
-    return "\n".join([*lines, *rows, ""])
+    nested = [
+        _table(f"{name}.{key}", field, schema, "One or more." if key in required else "Any number.")
+        for key, field in inner["properties"].items()
+        if _holds_tables(field)
+    ]
+    return "\n".join([*lines, *rows, "", *nested])
+
+
+def _holds_tables(field: dict[str, Any]) -> bool:
+    return field.get("type") == "array" and "$ref" in field["items"]
 
 
 def _resolved(item: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
@@ -213,8 +217,8 @@ def _type(field: dict[str, Any]) -> str:
         return " or ".join(_type(option) for option in field["anyOf"] if option.get("type") != "null")
     if "enum" in field:
         return " or ".join(f'`"{choice}"`' for choice in field["enum"])
-    if field["type"] == "array" and "$ref" in field["items"]:
-        return "list of tables"
+    if _holds_tables(field):
+        return "list of tables, below"
     return _TYPES[field["type"]] + _bounds(field)
 
 

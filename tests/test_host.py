@@ -184,3 +184,29 @@ def test_pages_of_a_mapped_file_are_given_back_and_come_back(tmp_path: Path) -> 
         host.release_mapped(path)
         assert resident() < 1 << 20
         assert mapped[5_000_000] == 7
+
+
+SYS = "sys/class/thermal/thermal_zone"
+
+
+@pytest.mark.parametrize(
+    ("files", "celsius"),
+    [
+        ({}, None),
+        (
+            {f"{SYS}0/type": "x86_pkg_temp", f"{SYS}0/temp": 61500, f"{SYS}1/type": "acpitz", f"{SYS}1/temp": 90000},
+            61.5,
+        ),
+        ({f"{SYS}0/type": "cpu-thermal", f"{SYS}0/temp": 48312}, 48.312),
+        ({f"{SYS}0/type": "acpitz", f"{SYS}0/temp": 27800, f"{SYS}1/type": "iwlwifi", f"{SYS}1/temp": 40000}, 40.0),
+        ({f"{SYS}0/type": "cpu0", f"{SYS}0/temp": 40000, f"{SYS}1/type": "cpu1", f"{SYS}1/temp": 44000}, 44.0),
+        ({f"{SYS}0/type": "cpu", f"{SYS}0/temp": -274000, f"{SYS}1/type": "cpu", f"{SYS}1/temp": "N/A"}, None),
+        ({"sys/class/hwmon/hwmon3/name": "k10temp", "sys/class/hwmon/hwmon3/temp1_input": 55125}, 55.125),
+        ({"sys/class/hwmon/hwmon0/name": "nvme", "sys/class/hwmon/hwmon0/temp1_input": 70000}, None),
+        ({f"{SYS}0/type": "cpu"}, None),
+    ],
+)
+def test_how_warm_the_processor_is_comes_from_what_names_it(
+    tmp_path: Path, files: dict[str, object], celsius: float | None
+) -> None:
+    assert host.processor_celsius(machine(tmp_path, files)) == celsius

@@ -164,6 +164,7 @@ class Manifest(_Part):
     built_by: str
     signatures_required: Annotated[int, Field(ge=0)] = 0
     valid_until: date | None = None
+    slips: Literal["off", "reasons", "question", "words"] = "question"
 
     def needed(self) -> list[str]:
         """Return the files and folders that a kiosk opens, by their paths."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from publicai_edge.cli import ask, copy, delta, install, serve, service, staff_code, trust, verify
+from publicai_edge.cli import ask, copy, delta, install, serve, service, slips, staff_code, trust, try_, verify
 
 PANEL = "Operator: use a bundle"
 
@@ -22,6 +22,8 @@ VERBS: dict[str, Callable[..., Any]] = {
     "installed": install.installed,
     "serve": serve.serve,
     "ask": ask.ask,
+    "try": try_.try_,
+    "slips": slips.slips,
     "staff-code": staff_code.staff_code,
 }
 GROUPS: dict[str, typer.Typer] = {"trust": trust.app, "service": service.app}

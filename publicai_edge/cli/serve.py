@@ -25,12 +25,16 @@ DocumentsDir = Annotated[
     Path | None,
     typer.Option(
         "--documents-dir",
-        help="Folder for what staff add to the documents, and for their code.",
+        help="Folder for what staff add to the documents, for their code, and for patrons' slips.",
         show_default="one of the bundle's own, which outlasts its updates",
     ),
 ]
 FullScreen = Annotated[
     bool, typer.Option("--fullscreen", help="Keep the page on the whole screen, in a browser that remembers nothing.")
+]
+
+ShareStatus = Annotated[
+    bool, typer.Option("--share-status", help="Let other machines read /status, the operator's page.")
 ]
 
 
@@ -41,6 +45,7 @@ def serve(
     name: Names = None,
     open_: Open = False,
     fullscreen: FullScreen = False,
+    share_status: ShareStatus = False,
     threads: options.Threads = None,
     slots: Slots = None,
     gpu_layers: options.GpuLayers = None,
@@ -61,6 +66,7 @@ def serve(
     from publicai_edge.errors import HostError
     from publicai_edge.kiosk import screen
     from publicai_edge.kiosk.server import serve as run
+    from publicai_edge.kiosk.staff_place import place_of
 
     console = options.console(as_json=json_, debug=debug)
     console.show_log("publicai_edge.kiosk")
@@ -97,6 +103,8 @@ def serve(
             port=port,
             names=name or (),
             staff=staff,
+            state=place_of(opened.manifest.name, documents_dir),
+            share_status=share_status,
             on_ready=on_ready,
         )
     console.say("The kiosk is closed.")

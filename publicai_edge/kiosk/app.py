@@ -22,10 +22,13 @@ from publicai_edge.kiosk.monitoring import monitoring_routes
 from publicai_edge.kiosk.openai_api import openai_routes
 from publicai_edge.kiosk.openai_errors import invalid_parameter, openai_error
 from publicai_edge.kiosk.openai_form import expected
+from publicai_edge.kiosk.operator_routes import operator_routes
 from publicai_edge.kiosk.page_routes import page_routes
 from publicai_edge.kiosk.replies import error_reply, unavailable
 from publicai_edge.kiosk.scrubbing import Scrubber, Scrubbing
 from publicai_edge.kiosk.sessions import Sessions
+from publicai_edge.kiosk.slip_routes import slip_routes
+from publicai_edge.kiosk.slips import Slips
 from publicai_edge.kiosk.staff_desk import Desk
 from publicai_edge.kiosk.staff_routes import staff_routes
 from publicai_edge.kiosk.state import Kiosk
@@ -48,6 +51,8 @@ def create_app(
     *,
     allowed_hosts: frozenset[str],
     sessions: Sessions | None = None,
+    slips: Slips | None = None,
+    share_status: bool = False,
     staff: Desk | None = None,
 ) -> FastAPI:
     """Return the kiosk's application; ``app.state.kiosk`` is its :class:`Kiosk`.
@@ -58,6 +63,8 @@ def create_app(
         open_documents: opens the knowledge base, in a thread of its own; None where the bundle has none.
         allowed_hosts: ``Host`` values that mean this kiosk, see :func:`publicai_edge.kiosk.guard.own_names`.
         sessions: the patrons' sessions; made from the manifest unless given.
+        slips: keeps what patrons tell of wrong answers; None where there is no place for them.
+        share_status: let other machines read ``/status``, too.
         staff: what staff change the documents with; None where the bundle has none.
     """
     manifest = bundle.manifest
@@ -68,6 +75,7 @@ def create_app(
         sessions=Sessions(idle_seconds=60.0 * manifest.session_minutes) if sessions is None else sessions,
         words={language: words.load(language) for language in manifest.languages},
         embeddings=Embeddings(bundle.embedding_path) if bundle.embedding_path else None,
+        slips=slips,
         staff=staff,
     )
     # The interactive documentation pages load scripts from elsewhere, so there are none.
@@ -77,7 +85,9 @@ def create_app(
     )
     app.state.kiosk = kiosk
     app.include_router(page_routes(kiosk))
+    app.include_router(slip_routes(kiosk))
     app.include_router(monitoring_routes(kiosk))
+    app.include_router(operator_routes(kiosk, shared=share_status))
     app.include_router(openai_routes(kiosk))
     app.include_router(staff_routes(kiosk))
     app.add_exception_handler(RequestValidationError, _invalid)

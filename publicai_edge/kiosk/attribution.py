@@ -35,13 +35,13 @@ _ENDING_LETTERS = 3
 
 # A vowel sign is a mark and no letter to Python, and a word of Hindi must not end at it.
 _MARKS = "".join(char for char in map(chr, range(0x300, 0x1000)) if unicodedata.category(char)[0] == "M")
-_WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{_MARKS}])*(?:'(?:[^\W\d_]|[{_MARKS}])+)*")
-_UNWRITTEN = re.compile("[\u0640\u064b-\u0652\u0670]")  # Arabic short vowels, which one text has and another leaves out
-_APOSTROPHE = re.compile("[\u2019\u02bc]")
+WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{_MARKS}])*(?:'(?:[^\W\d_]|[{_MARKS}])+)*")
+UNWRITTEN = re.compile("[\u0640\u064b-\u0652\u0670]")  # Arabic short vowels, which one text has and another leaves out
+APOSTROPHE = re.compile("[\u2019\u02bc]")
 # Thai, Lao, Myanmar, Khmer, kana and Han are written without spaces between words.
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
+UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
 _FIRST_KANA = "\u3040"
-_NUMBER = re.compile(r"(?<![^\W\d_])(\d+(?:[.,:]\d+)*)(?:\s*([ap])\.?\s?m\b)?", re.IGNORECASE)
+NUMBER = re.compile(r"(?<![^\W\d_])(\d+(?:[.,:]\d+)*)(?:\s*([ap])\.?\s?m\b)?", re.IGNORECASE)
 _LIST_MARK = re.compile(r"^\s*(?:\d{1,2}[.)]|[-*•])\s+")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
 
@@ -69,11 +69,11 @@ class Wording:
 def wording(text: str) -> Wording:
     """Take a text apart for comparison."""
     text = unicodedata.normalize("NFKC", _LIST_MARK.sub("", text))
-    text = _APOSTROPHE.sub("'", _UNWRITTEN.sub("", text))
+    text = APOSTROPHE.sub("'", UNWRITTEN.sub("", text))
     text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
-    runs = _UNSPACED.findall(text)
-    spaced = _UNSPACED.sub(" ", text)
-    words = {match[0].casefold() for match in _WORD.finditer(spaced)}
+    runs = UNSPACED.findall(text)
+    spaced = UNSPACED.sub(" ", text)
+    words = {match[0].casefold() for match in WORD.finditer(spaced)}
     numbers, clock, loose = _numbers(spaced)
     numbers |= {NUMBER_WORDS[word] for word in words if word in NUMBER_WORDS}
     return Wording(
@@ -146,7 +146,7 @@ def _same_stem(one: str, other: str) -> bool:
 
 def _names(text: str) -> set[str]:
     found = set()
-    for match in _WORD.finditer(text):
+    for match in WORD.finditer(text):
         before = text[: match.start()].rstrip()
         inside = bool(before) and (before[-1].isalnum() or before[-1] in ",;")
         if inside and match[0][0].isupper() and len(match[0]) >= _NAME_LETTERS:
@@ -156,8 +156,8 @@ def _names(text: str) -> set[str]:
 
 def _numbers(text: str) -> tuple[set[str], set[str], set[str]]:
     plain, clock, loose = set(), set(), set()
-    for match in _NUMBER.finditer(text):
-        number, half = _plain_number(match[1]), (match[2] or "").lower()
+    for match in NUMBER.finditer(text):
+        number, half = plain_number(match[1]), (match[2] or "").lower()
         if not half:
             plain.add(number)
             continue
@@ -168,7 +168,7 @@ def _numbers(text: str) -> tuple[set[str], set[str], set[str]]:
     return plain, clock, loose - (clock | plain)
 
 
-def _plain_number(text: str) -> str:
+def plain_number(text: str) -> str:
     """Return one form for 9, 09, 9:00 and 9.00, and for 1,000 and 1000."""
     if _THOUSANDS.fullmatch(text):
         text = re.sub(r"[.,]", "", text)

@@ -128,7 +128,7 @@ def exposition(kiosk: Kiosk) -> str:
     memory: list[tuple[_Labels, float]] = [
         ((("process", name),), used)
         for name, pid in (("web", os.getpid()), ("worker", status.facts.get("pid")))
-        if (used := _resident_bytes(pid)) is not None
+        if (used := resident_bytes(pid)) is not None
     ]
     if memory:
         lines += _family("publicai_edge_resident_memory_bytes", "gauge", "Memory in use, by process.", memory)
@@ -151,7 +151,7 @@ def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def _resident_bytes(pid: Any) -> int | None:
+def resident_bytes(pid: Any) -> int | None:
     """Return a process's resident memory; None where the system does not tell it so, or the process is gone."""
     if sys.platform != "linux" or not isinstance(pid, int):
         return None

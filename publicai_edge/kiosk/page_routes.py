@@ -21,10 +21,11 @@ from publicai_edge.kiosk.answering import MOST_QUESTION_LETTERS, Inquiry, Turn, 
 from publicai_edge.kiosk.events import AnswerDone, AnswerText, to_json
 from publicai_edge.kiosk.replies import error_code, retry_after, unavailable
 from publicai_edge.kiosk.sessions import COOKIE, Session
+from publicai_edge.kiosk.slip_routes import level
 from publicai_edge.kiosk.staff_routes import offers
 from publicai_edge.kiosk.state import Kiosk
 from publicai_edge.kiosk.streaming import Stream
-from publicai_edge.kiosk.words import direction, spoken
+from publicai_edge.kiosk.words import OPERATOR_WORDS, direction, spoken
 
 _MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -113,7 +114,10 @@ def describe(kiosk: Kiosk) -> dict[str, Any]:
         "languages": [
             {"code": code, "direction": direction(code), "words": spoken(code)} for code in manifest.languages
         ],
-        "words": kiosk.words,
+        "words": {
+            language: {key: text for key, text in known.items() if not key.startswith(OPERATOR_WORDS)}
+            for language, known in kiosk.words.items()
+        },
         "services": [service.model_dump(include=fields) for service in manifest.services],
         "steward": manifest.steward.model_dump(),
         "model": manifest.model.model_dump(include={"name", "license", "license_url", "quantization"}),
@@ -125,6 +129,7 @@ def describe(kiosk: Kiosk) -> dict[str, Any]:
         ],
         "session_minutes": manifest.session_minutes,
         "longest_question": MOST_QUESTION_LETTERS,
+        "slips": level(kiosk),
     }
 
 

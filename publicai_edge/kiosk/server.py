@@ -10,7 +10,10 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from publicai_edge.bundle.open import Bundle
@@ -40,6 +43,8 @@ def serve(
     port: int = DEFAULT_PORT,
     names: Iterable[str] = (),
     staff: "Desk | None" = None,
+    state: Path | None = None,
+    share_status: bool = False,
     on_ready: Callable[[str], None],
 ) -> None:
     """Serve a bundle until Ctrl-C.
@@ -52,6 +57,8 @@ def serve(
         port: 0 takes a free one.
         names: further names the kiosk answers to.
         staff: what staff change the documents with; None where the bundle has none.
+        state: the kiosk's own folder, which outlives updates; None where nothing is to be kept.
+        share_status: let other machines read the operator's page, too.
         on_ready: told the page's address once it can be opened; the model may still be loading.
 
     Raises:
@@ -62,10 +69,19 @@ def serve(
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # threads of its own would keep what nobody can overwrite
     create_app = _load_app_maker()
     from publicai_edge.kiosk.guard import own_names
+    from publicai_edge.kiosk.slips import Slips
 
     with contextlib.closing(bind(host, port)) as listener:
         taken = listener.getsockname()[1]
-        app = create_app(bundle, engine, open_documents, allowed_hosts=own_names(host, taken, names), staff=staff)
+        app = create_app(
+            bundle,
+            engine,
+            open_documents,
+            allowed_hosts=own_names(host, taken, names),
+            staff=staff,
+            slips=Slips(state) if state else None,
+            share_status=share_status,
+        )
         _run(app, listener, lambda: on_ready(page_address(host, taken)))
 
 
@@ -126,6 +142,49 @@ def _load_app_maker() -> Callable[..., Any]:
 
 
 def _run(app: Any, listener: socket.socket, tell_ready: Callable[[], None]) -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        web_server(app, tell_ready).run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def beside(
+    bundle: Bundle, engine: Engine, open_documents: Callable[[], Documents] | None, patience: float = 60.0
+) -> Iterator[str]:
+    """Serve a bundle on a free port of this machine, in a thread, until the end of the block; yields its address.
+
+    The arguments are as for :func:`serve`; ``patience`` is the seconds in which the page has to be there.
+
+    Raises:
+        HostError: the extra ``kiosk`` is not installed, or the page does not come up.
+    """
+    refuse_core_files()
+    create_app = _load_app_maker()
+    from publicai_edge.kiosk.guard import own_names
+
+    with contextlib.closing(bind("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        there = threading.Event()
+        server = web_server(
+            create_app(bundle, engine, open_documents, allowed_hosts=own_names("127.0.0.1", port)), there.set
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="kiosk", daemon=True)
+        thread.start()
+        try:
+            give_up = time.monotonic() + patience
+            while not there.wait(0.1):
+                if not thread.is_alive() or time.monotonic() > give_up:
+                    raise HostError(
+                        f"The kiosk of {bundle.root} did not come up.",
+                        hint="`publicai-edge serve` on the same bundle tells more.",
+                    )
+            yield page_address("127.0.0.1", port)
+        finally:
+            server.should_exit = True
+            thread.join(patience)
+
+
+def web_server(app: Any, tell_ready: Callable[[], None]) -> "uvicorn.Server":
+    """Return the web server of a kiosk; once it is up it calls ``tell_ready``, and it ends open answers first."""
     import uvicorn
 
     from publicai_edge.kiosk.state import Kiosk
@@ -142,8 +201,7 @@ def _run(app: Any, listener: socket.socket, tell_ready: Callable[[], None]) -> N
             kiosk.end_streams()
             await super().shutdown(sockets)
 
-    with contextlib.suppress(KeyboardInterrupt):
-        Server(server_config(app)).run(sockets=[listener])
+    return Server(server_config(app))
 
 
 def server_config(app: Any) -> "uvicorn.Config":

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from dataclasses import dataclass, field
 
 from publicai_edge.bundle.open import Bundle
@@ -9,12 +10,16 @@ from publicai_edge.engine.protocol import Engine
 from publicai_edge.kiosk.embedding import Embeddings
 from publicai_edge.kiosk.library import Library
 from publicai_edge.kiosk.sessions import Sessions
+from publicai_edge.kiosk.slips import Slips
 from publicai_edge.kiosk.staff_desk import Desk
 
 
 @dataclass(frozen=True)
 class Kiosk:
-    """A running kiosk; ``key`` is drawn when it starts, for the names that callers have in the line."""
+    """A running kiosk.
+
+    ``key`` is drawn when it starts, for the names that callers have in the line; ``started`` is in monotonic seconds.
+    """
 
     bundle: Bundle
     engine: Engine
@@ -22,6 +27,8 @@ class Kiosk:
     sessions: Sessions
     words: dict[str, dict[str, str]]
     embeddings: Embeddings | None = None
+    slips: Slips | None = None
+    started: float = field(default_factory=time.monotonic)
     staff: Desk | None = None
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -9,6 +9,8 @@ from importlib import resources
 from typing import Literal
 
 FALLBACK = "en"
+OPERATOR_WORDS = "operator."
+"""What the keys of the operator's page begin with; a patron's page has no use for them."""
 
 _RIGHT_TO_LEFT = frozenset(["ar", "arc", "ckb", "dv", "fa", "he", "ks", "nqo", "ps", "sd", "ug", "ur", "yi"])
 _SCRIPTS_RIGHT_TO_LEFT = frozenset(["adlm", "arab", "hebr", "nkoo", "rohg", "syrc", "thaa"])

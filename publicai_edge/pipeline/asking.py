@@ -28,7 +28,7 @@ def prepare(recipe: Recipe, store: Store, embedding: FileSet | None, index: File
         RecipeError: a service would answer "nothing found": the question says nothing about the model.
     """
     questions = recipe.quality.questions if recipe.quality else []
-    services = {service.id: ServiceInfo(**service.model_dump()) for service in recipe.services}
+    services = {service.id: ServiceInfo(**service.model_dump(exclude={"questions"})) for service in recipe.services}
     searching = any(services[question.service].search for question in questions)
     if not searching or embedding is None or index is None:
         return tuple(_prepared(question, services[question.service], ()) for question in questions)

@@ -10,7 +10,7 @@ from typing import Any
 
 from publicai_edge import __version__
 from publicai_edge.artifact import Blob, FileSet
-from publicai_edge.bundle import pack
+from publicai_edge.bundle import pack, questions
 from publicai_edge.engine.onnx.folder import MODEL_FILE as ONNX_FILE
 from publicai_edge.pipeline import budget, describe, fetching, onnx_chat, stages, texts, tuned
 from publicai_edge.pipeline.options import Options
@@ -215,6 +215,8 @@ def _content(
     )
     written = {f"data/licenses/{what}.txt": text for what, text in ready.inputs.licences.items()}
     written["data/reports/build.json"] = texts.build_report(facts)
+    if asked := questions.of(ready.recipe):
+        written[questions.FILE] = asked.to_bytes()
     whole = payload | {path: store.add_bytes(data) for path, data in written.items()}
     tags = {"START-HERE.html": texts.start_here(manifest, facts), **texts.start_scripts()}
     return pack.Content(manifest, {path: (blob, store.path(blob)) for path, blob in whole.items()}, tags)

@@ -56,13 +56,14 @@ def manifest(
         model=info,
         embedding=_embedding(recipe, pins.get("embedding"), facts["convert"], embedding_folder),
         knowledge=_knowledge(recipe, facts, pins, knowledge_file),
-        services=tuple(ServiceInfo(**service.model_dump()) for service in recipe.services),
+        services=tuple(ServiceInfo(**service.model_dump(exclude={"questions"})) for service in recipe.services),
         engine=_engine(recipe, facts["warm"]["tokens"], states, info, facts["model"]["engine"], settings),
         session_minutes=recipe.policy.session_minutes,
         recipe=f"sha256:{digest.of_json(recipe.model_dump(mode='json'))}",
         built_by=built_by,
         signatures_required=recipe.policy.signatures,
         valid_until=recipe.policy.valid_until,
+        slips=recipe.policy.slips,
     )
 
 

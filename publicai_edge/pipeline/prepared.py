@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from publicai_edge import gguf
 from publicai_edge.artifact import Blob, FileSet
+from publicai_edge.bundle import questions
 from publicai_edge.errors import RecipeError
 from publicai_edge.pipeline import candidates, describe, fetching, onnx_chat, stages, texts
 from publicai_edge.pipeline.documents import find_documents
@@ -121,6 +122,8 @@ def check_inputs(recipe: Recipe, base: Path, options: Options) -> Inputs:
         found = find_documents(recipe.knowledge.documents, base)
         documents = {name: options.store.add_copy(path) for name, path in found.readable.items()}
         left_out = found.left_out
+        if asked := questions.of(recipe):
+            questions.check_sources(asked, documents)
     licences = {}
     for what, part in (("model", recipe.model), ("embedding", recipe.embedding)):
         if part:

@@ -158,8 +158,12 @@ def _positions(text: str) -> list[tuple[int, tuple[str | int, ...]]]:
         if header := _HEADER.match(line):
             names = _split(header[2])
             if header[1]:
-                index = counts[header[2]] = counts.get(header[2], -1) + 1
-                table = (*names, index)
+                name = ".".join(names)
+                index = counts.get(name, -1) + 1
+                # An array within a table of an array begins anew with that table.
+                counts = {known: at for known, at in counts.items() if not known.startswith(f"{name}.")}
+                counts[name] = index
+                table = (*_with_indexes(names, counts), index)
             else:
                 table = _with_indexes(names, counts)
             found.append((number, table))

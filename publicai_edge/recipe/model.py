@@ -25,7 +25,10 @@ from publicai_edge.recipe.fields import (
     zim_source,
 )
 from publicai_edge.recipe.quality import Quality, Quantize, onnx_problems, quality_problems
+from publicai_edge.recipe.questions import ServiceQuestion, question_problems
 from publicai_edge.tuning import LEAST_BATCH, MOST_BATCH, FlashAttention, KvType, Tuning
+
+Slips = Literal["off", "reasons", "question", "words"]
 
 MOST_FILE_BYTES = (4 << 30) - 1  # FAT32 keeps a file's size in 32 bits
 
@@ -187,6 +190,8 @@ class Service(Table):
     """0 gives the same answer every time."""
     repeat_penalty: Annotated[float, Field(ge=1, le=2)] = 1.1
     """Above 1, words already said become less likely: small models repeat themselves."""
+    questions: list[ServiceQuestion] = []  # noqa: RUF012 - pydantic copies it
+    """Questions that `publicai-edge try` puts to this service; they travel in the bundle."""
 
 
 class Target(Table):
@@ -261,6 +266,10 @@ class Policy(Table):
 that trusts no key takes it unsigned."""
     valid_until: date | None = None
     """Last day on which the bundle may be installed, such as 2027-12-31; where it runs, it goes on, with a warning."""
+    slips: Slips = "question"
+    """What a patron's slip "This answer is wrong" may hold: "off" (there are no slips), "reasons" (service, language, \
+passages, a reason and the day), "question" (also the question, where the patron ticks that), or "words" (also a few \
+words of the patron's own)."""
 
 
 class Recipe(Table):
@@ -295,6 +304,9 @@ class Recipe(Table):
             found.append("a service searches the documents, but [knowledge] or [embedding] is missing")
         if self.model.engine == "onnx" and self.engine.model_dump(exclude_none=True):
             found.append('[engine] is for GGUF models; with model.engine = "onnx" there is nothing to set')
+        for index, service in enumerate(self.services):
+            place, languages = f"services[{index}]", self.bundle.languages
+            found += question_problems(place, service.questions, languages, search=service.search)
         found += onnx_problems(self.model.engine, self.model.file, self.quantize, self.quality)
         found += quality_problems(self.quantize, self.quality, self.bundle.languages, [s.id for s in self.services])
         for what, holder in (("model", self.model), ("embedding", self.embedding)):

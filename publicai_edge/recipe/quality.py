@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from publicai_edge.recipe.fields import Language, Name, Sha256, Source, Table
+from publicai_edge.recipe.questions import Facts
 
 AUTO = "auto"
 ONNX_TYPES = ("keep", "int4", "int4-genai", "int8", "none")
@@ -54,7 +55,7 @@ files (file:texts/), or a data set (hf:datasets/ORGANISATION/NAME/)."""
 
 
 class Question(Table):
-    """A question the model must still answer after quantization."""
+    """A question the model must still answer after quantization; `publicai-edge try` asks it as well."""
 
     service: Name
     """The service it is put to."""
@@ -62,7 +63,7 @@ class Question(Table):
     """The language it is in."""
     question: Annotated[str, Field(min_length=1)]
     """The question, as a patron would type it."""
-    facts: Annotated[list[str | Annotated[list[str], Field(min_length=1)]], Field(min_length=1)]
+    facts: Annotated[Facts, Field(min_length=1)]
     """What the answer must say; a list stands for spellings of which one is enough: ["6 pm", "18:00"]."""
 
 

@@ -73,7 +73,8 @@ from PyInstaller.utils.hooks import collect_data_files, collect_dynamic_libs, co
 hidden = list({hidden!r})
 for package in {kiosk!r}:
     hidden += collect_submodules(package)
-datas = collect_data_files("publicai_edge.kiosk") + copy_metadata("llama-cpp-python")
+datas = collect_data_files("publicai_edge.kiosk") + collect_data_files("publicai_edge.pages")
+datas += copy_metadata("llama-cpp-python")
 binaries = collect_dynamic_libs("sqlite_vec", search_patterns=["vec0.*"])
 excluded = list({excluded!r})
 analysis = Analysis(

@@ -17,7 +17,7 @@ from tests.cli.conftest import PROGRAM, Run
 from tests.conftest import RECIPE, Seed
 
 VERBS = ["build", "pull", "convert", "quantize", "pack", "verify", "serve", "ask", "doctor"]
-VERBS += ["recipe check", "recipe schema", "recipe new", "sign"]
+VERBS += ["recipe check", "recipe schema", "recipe new", "sign", "try", "slips"]
 VERBS += ["key new", "trust add", "trust list", "trust remove"]
 VERBS += ["runtime build", "runtime list", "runtime export", "runtime import"]
 

@@ -14,8 +14,16 @@ ROOT = Path(__file__).parents[2]
 PAGE = resources.files("publicai_edge.kiosk") / "page"
 TRANSLATIONS = [language for language in words.shipped() if language != words.FALLBACK]
 SAME_WORD = {
-    "de": {"about.bundle"},
-    "fr": {"about.bundle", "about.documents", "passages.page", "prompt.passages", "prompt.question"},
+    "de": {"about.bundle", "operator.version"},
+    "fr": {
+        "about.bundle",
+        "about.documents",
+        "operator.documents",
+        "operator.version",
+        "passages.page",
+        "prompt.passages",
+        "prompt.question",
+    },
 }
 """Keys whose word is the English one in that language, too."""
 NO_LATIN = {"ar", "hi", "uk", "zh-Hans"}

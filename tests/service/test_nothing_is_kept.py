@@ -103,6 +103,7 @@ def place(demo: Built, tmp_path: Path) -> Iterator[Callable[..., Place]]:
         (tmp_path / name).mkdir()
     env = {"HOME": "home", "TMPDIR": "tmp", "PUBLICAI_EDGE_CACHE": "cache"}
     env |= {f"XDG_{name.upper()}_HOME": name for name in ("cache", "config", "data", "state")}
+    env["PUBLICAI_EDGE_DOCUMENTS"] = "state"
     there = os.environ | {key: str(tmp_path / name) for key, name in env.items()} | {"PYTHONPATH": str(ROOT)}
     started: list[Kiosk] = []
 
@@ -129,6 +130,9 @@ def visit(kiosk: Kiosk, word: str, *, dies: bool = True) -> None:
     with contextlib.suppress(httpx.TransportError):  # too large: it may be hung up before all is sent
         client.post("/api/ask", content=word.encode() * 2000)
     client.post("/api/ask", json={"service": "ask", "language": "en", "question": f"Lift? {word} " * 60})
+    slip = {"service": "ask", "language": "en", "reason": "wrong"}  # kept, but without the word: it is not sent along
+    for more in ({}, {"words": word}, {"reason": word}, {"passages": [{"source": word, "passage": 1}]}, {word: word}):
+        client.post("/api/slip", json=slip | more)
     for header in ("Host", "Origin", "Cookie", "User-Agent", "X-Forwarded-For"):
         client.get("/api/status", headers={header: urllib.parse.quote(word)})
     client.get(f"/{word}")

@@ -4,6 +4,7 @@ import * as answer from "./answer.js";
 import { watchIdle } from "./idle.js";
 import * as kiosk from "./kiosk.js";
 import * as passages from "./passages.js";
+import { withSlip } from "./slip.js";
 import { fill, language, languageName, pick, quote, say, useLanguage } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
@@ -228,7 +229,7 @@ async function follow(question) {
   byId("stop").hidden = false;
   let ended = false;
   try {
-    for await (const event of kiosk.ask(question, controller.signal)) {
+    for await (const event of withSlip(kiosk.ask(question, controller.signal), question, facts.slips)) {
       if (stream !== controller) return;
       idle.active();
       ended = take(event) || ended;
