@@ -58,19 +58,14 @@ def check(_payload: dict[str, Any], _progress: Any) -> dict[str, Any]:
     import tokenizers
 
     from publicai_edge.engine import llama
-    from publicai_edge.search.database import vec_path
 
     for name in _TRIED:
         importlib.import_module(name)
-    connection = apsw.Connection(":memory:")
-    connection.enable_load_extension(True)
-    connection.load_extension(vec_path())
-    (vectors,) = next(iter(connection.execute("SELECT vec_version()")))
     return {
         "llama": llama.system_info(),
         "norm": float(np.linalg.norm(np.ones(4, np.float32))),
         "onnxruntime": onnxruntime.get_available_providers(),
-        "sqlite-vec": str(vectors),
+        "sqlite": apsw.sqlite_lib_version(),
         "tokenizers": tokenizers.__version__,
     }
 

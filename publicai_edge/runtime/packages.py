@@ -29,7 +29,6 @@ ROOTS = (
     "polib",
     "psutil",
     "pydantic",
-    "sqlite-vec",
     "tokenizers",
     "typer",
     "uvicorn",
