@@ -198,18 +198,26 @@ def declaration(languages: Sequence[str] = LANGUAGES) -> Corpus:
 
 def debian_faq() -> dict[str, Path] | None:
     """The chapters of the Debian FAQ 11.1 in English, from Debian's archive; None where apt does not have it."""
-    folder = _kept("debian-faq-11.1")
+    folder = debian_package("debian-faq", "11.1", _FAQ_SHA256)
+    if folder is None:
+        return None
+    pages = (folder / "usr/share/doc/debian/FAQ").glob("*.en.html")
+    return {path.name: path for path in sorted(pages) if path.name != "index.en.html"}
+
+
+def debian_package(name: str, version: str, sha256: str) -> Path | None:
+    """What a package of Debian unpacks to, fetched once; None where apt does not have that version."""
+    folder = _kept(f"{name}-{version}")
     if not folder.is_dir():
         with tempfile.TemporaryDirectory(dir=folder.parent) as work, contextlib.suppress(OSError):
             place = Path(work)
-            fetch = ["apt-get", "download", "-o", "APT::Sandbox::User=root", "debian-faq=11.1"]
+            fetch = ["apt-get", "download", "-o", "APT::Sandbox::User=root", f"{name}={version}"]
             subprocess.run(fetch, cwd=place, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             for package in place.glob("*.deb"):
-                _check(package, _FAQ_SHA256)
+                _check(package, sha256)
                 subprocess.run(["dpkg-deb", "-x", package, place / "unpacked"], check=True)
-                (place / "unpacked" / "usr/share/doc/debian/FAQ").rename(folder)
-    found = {path.name: path for path in sorted(folder.glob("*.en.html")) if path.name != "index.en.html"}
-    return found or None
+                (place / "unpacked").rename(folder)
+    return folder if folder.is_dir() else None
 
 
 def as_text(corpus: Corpus) -> str:

@@ -46,6 +46,13 @@ def at_most(figure: str, unit: str, runs: Sequence[float], bound: float) -> Row:
     return Row(figure, unit, middle, tuple(runs), f"<= {bound:g} {unit}", middle <= bound)
 
 
+def at_least(figure: str, unit: str, runs: Sequence[float], bound: float) -> Row:
+    """Return a row for a figure that must reach ``bound``."""
+    row = at_most(figure, unit, runs, bound)
+    middle = statistics.median(runs)
+    return replace(row, bound=f">= {bound:g} {unit}".rstrip(), holds=middle >= bound)
+
+
 def against(
     figure: str,
     unit: str,
@@ -115,6 +122,11 @@ def beside(
     if peer_name is None:
         return Row(figure, unit, statistics.median(runs), tuple(runs), _TOLD, holds=True)
     return replace(against(figure, unit, runs, peer_name, peer_runs, 1, paired=paired), bound=_TOLD, holds=True)
+
+
+def joined(row: Row, told: Row) -> Row:
+    """Return ``row`` with its own bound, and the peer that ``told`` has beside it."""
+    return replace(row, peer=told.peer, peer_name=told.peer_name, peer_runs=told.peer_runs, ratio=told.ratio)
 
 
 def missing(figure: str, what: str, unit: str = "", runs: Sequence[float] = ()) -> Row:

@@ -69,22 +69,17 @@ def check(_payload: dict[str, Any], _progress: Any) -> dict[str, Any]:
 
     from publicai_edge.engine import llama
     from publicai_edge.knowledge import zim
-    from publicai_edge.search.database import vec_path
 
     for name in _TRIED:
         importlib.import_module(name)
     if zim.is_installed():
         for name in ("libzim.reader", "libzim.search", "publicai_edge.knowledge.zim.worker"):
             importlib.import_module(name)
-    connection = apsw.Connection(":memory:")
-    connection.enable_load_extension(True)
-    connection.load_extension(vec_path())
-    (vectors,) = next(iter(connection.execute("SELECT vec_version()")))
     return {
         "llama": llama.system_info(),
         "norm": float(np.linalg.norm(np.ones(4, np.float32))),
         "onnxruntime": onnxruntime.get_available_providers(),
-        "sqlite-vec": str(vectors),
+        "sqlite": apsw.sqlite_lib_version(),
         "tokenizers": tokenizers.__version__,
         "zim": zim.is_installed(),
     }

@@ -1,7 +1,7 @@
 """The child's side of building an index: read, cut, embed and store, one document after the other.
 
-Memory holds one document at a time. Passages are stored in one order (by document name, then reading order)
-in a database written in one go and vacuumed at the end, with no time and no path in it.
+Memory holds one document at a time, and which passages hold which term. Passages are stored in one order (by document
+name, then reading order) in a database written in one go and vacuumed at the end, with no time and no path in it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,8 +19,9 @@ from publicai_edge.knowledge.build import Skipped
 from publicai_edge.knowledge.extractor import Extractor, Limits
 from publicai_edge.knowledge.passages import Draft, cut
 from publicai_edge.progress import Progress
-from publicai_edge.search import database
-from publicai_edge.search.terms import index_text
+from publicai_edge.search import codes, database
+from publicai_edge.search.postings import Collected
+from publicai_edge.search.terms import terms
 
 if TYPE_CHECKING:
     import apsw
@@ -109,9 +110,10 @@ class Writer:
         # Calls in parallel, not threads within a call: a vector then never depends on the number of cores.
         self._pool = ThreadPoolExecutor(physical_cores())
         self._connection: apsw.Connection = database.open_for_building(path)
+        self._collected = Collected()
 
     def __enter__(self) -> "Writer":
-        database.create_schema(self._connection, self._embedder.dim)
+        database.create_schema(self._connection)
         self._connection.execute("BEGIN")
         return self
 
@@ -133,19 +135,16 @@ class Writer:
     def _store(self, title: str, drafts: Sequence[Draft]) -> None:
         # Title and headings are part of what a passage is about: "Saturday 10-14" alone answers nothing.
         texts = ["\n".join(filter(None, (title, draft.heading, draft.text))) for draft in drafts]
-        vectors = self._pool.map(lambda text: self._embedder.encode([text], "passage")[0].tobytes(), texts)
-        for draft, vector in zip(drafts, vectors, strict=True):
+        found = self._pool.map(lambda text: codes.encode(self._embedder.encode([text], "passage"))[0].tobytes(), texts)
+        for draft, code in zip(drafts, found, strict=True):
             self.passages += 1
             number = self.passages
             self._connection.execute(
                 "INSERT INTO passages (id, document, heading, page, text) VALUES (?, ?, ?, ?, ?)",
                 (number, self.documents, draft.heading, draft.page, draft.text),
             )
-            self._connection.execute(
-                "INSERT INTO words (rowid, heading, text) VALUES (?, ?, ?)",
-                (number, index_text(f"{title} {draft.heading}"), index_text(draft.text)),
-            )
-            self._connection.execute("INSERT INTO vectors (rowid, embedding) VALUES (?, ?)", (number, vector))
+            self._connection.execute("INSERT INTO codes (id, code) VALUES (?, ?)", (number, code))
+            self._collected.add(terms(f"{title} {draft.heading}"), terms(draft.text))
 
     def _finish(self) -> None:
         meta = {
@@ -154,7 +153,8 @@ class Writer:
             "dim": str(self._embedder.dim),
         }
         self._connection.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", sorted(meta.items()))
-        self._connection.execute("INSERT INTO words (words) VALUES ('optimize')")
+        self._collected.write(self._connection)
+        codes.write_signs(self._connection, self._embedder.dim)
         self._connection.execute("COMMIT")
         self._connection.execute("VACUUM")
 

@@ -37,7 +37,7 @@ _ONNX = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntim
 _CONVERT_CODE = ("publicai_edge.convert", "publicai_edge.engine.embedder")
 _TO_GGUF = ("llama-cpp-python", "torch", "transformers", "sentencepiece")
 _TO_GGUF_CODE = ("publicai_edge.convert", "publicai_edge.pipeline.converter")
-_INDEXING = ("apsw", "sqlite-vec", "onnxruntime", "tokenizers", "pypdf", "python-docx", "lxml", "markdown-it-py")
+_INDEXING = ("apsw", "numpy", "onnxruntime", "tokenizers", "pypdf", "python-docx", "lxml", "markdown-it-py")
 _INDEX_CODE = ("publicai_edge.knowledge", "publicai_edge.search", "publicai_edge.engine.embedder")
 
 _ZIM_CODE = ("publicai_edge.knowledge.zim.archive", "publicai_edge.knowledge.zim.check")

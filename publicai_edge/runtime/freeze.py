@@ -36,7 +36,6 @@ _HIDDEN = (
     "llama_cpp.llama_cpp",
     "llama_cpp.llama_grammar",
     "apsw",
-    "sqlite_vec",
 )
 _EXCLUDED = (
     # of the laptop
@@ -69,16 +68,15 @@ _DEBIANS = (
 )
 """Debian packages whose libraries PyInstaller takes; their texts lie where Debian keeps them."""
 _SPEC = """\
-from PyInstaller.utils.hooks import collect_data_files, collect_dynamic_libs, collect_submodules, copy_metadata
+from PyInstaller.utils.hooks import collect_data_files, collect_submodules, copy_metadata
 hidden = list({hidden!r})
 for package in {kiosk!r}:
     hidden += collect_submodules(package)
 datas = collect_data_files("publicai_edge.kiosk") + collect_data_files("publicai_edge.pages")
 datas += copy_metadata("llama-cpp-python")
-binaries = collect_dynamic_libs("sqlite_vec", search_patterns=["vec0.*"])
 excluded = list({excluded!r})
 analysis = Analysis(
-    ["entry.py"], hiddenimports=hidden, datas=datas, binaries=binaries, excludes=excluded, optimize=2
+    ["entry.py"], hiddenimports=hidden, datas=datas, excludes=excluded, optimize=2
 )
 program = EXE(PYZ(analysis.pure), analysis.scripts, [], exclude_binaries=True, name={name!r}, upx=False, console=True)
 COLLECT(program, analysis.binaries, analysis.datas, upx=False, name={name!r})

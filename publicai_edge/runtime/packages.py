@@ -33,7 +33,6 @@ ROOTS = (
     "pydantic",
     "pypdf",
     "python-docx",
-    "sqlite-vec",
     "tokenizers",
     "typer",
     "uvicorn",

@@ -1,4 +1,4 @@
-"""Questions to passages: full-text and vector search in one index, what both find weighed together.
+"""Questions to passages: by words and by meaning in one index, what both find weighed together.
 
 Two lists are made for a question: passages by BM25 of its terms, and passages by cosine of its vector. A passage's
 score is 0.7 of its cosine and 0.3 of its BM25, each over the best one's: a convex combination, which Bruch, Gai and
@@ -18,26 +18,27 @@ first in a town library's rules. So a passage counts as an answer only if one of
 When nothing counts, the answer is empty, and the kiosk says that nothing was found.
 """
 
-import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import apsw
+import numpy as np
+import numpy.typing as npt
 
-from publicai_edge.engine.embedder import Embedder
+from publicai_edge.engine.embedder import Embedder, Vectors
 from publicai_edge.errors import BundleError
-from publicai_edge.search import database, terms
+from publicai_edge.search import database, postings, terms
+from publicai_edge.search.codes import Numbers, Signs, cosines
+from publicai_edge.search.postings import Term, Words
 
 MEANING = 0.7
 CANDIDATES = 40
 STRONG_COVERAGE = 0.6
 
-# A heading names its subject in few words, so a word there says more than one in the text.
-_BM25 = "bm25(words, 2.0, 1.0)"
-_SCORED = 10 * CANDIDATES  # by words: what is near in meaning is often not among the first
 _PASSAGE = (
     "SELECT passages.id, title, source, heading, page, text "
     "FROM passages JOIN documents ON documents.id = passages.document"
@@ -73,11 +74,13 @@ class Candidates:
         nearest: by cosine to the question, best first.
         words: BM25 of those that share terms with the question, best first; more is better.
         cosines: of all of them.
+        strong: those that are a strong lexical match.
     """
 
     nearest: tuple[int, ...]
     words: Mapping[int, float]
     cosines: Mapping[int, float]
+    strong: frozenset[int] = frozenset()
 
     def scores(self) -> dict[int, float]:
         """Return the score of each, best first; equal ones in the order of their ids."""
@@ -102,6 +105,9 @@ class KnowledgeBase:
         self._closed = False
         with database.damage(path):
             (self._count,) = next(iter(first.execute("SELECT count(*) FROM passages")))
+            centre, signs, lengths = (database.read_array(first, name) for name in ("centre", "signs", "lengths"))
+            self._signs = Signs(centre, signs, self._count, embedder.dim)
+            self._words = Words(lengths, self._count)
 
     @staticmethod
     def open(path: Path, embedder: Embedder) -> "KnowledgeBase":
@@ -142,17 +148,16 @@ class KnowledgeBase:
             return []
         vector = self._vector(question)
         with self._connection() as connection:
-            weights = self._weights(connection, terms.question_terms(question))
-            found = _candidates(connection, vector, weights)
-            hits = []
-            for number, score in found.scores().items():
-                passage = self._passage(connection, number)
-                cosine = found.cosines[number]
-                if cosine >= min_relevance or is_strong(passage, weights):
-                    hits.append(Hit(passage, score, cosine))
-                if len(hits) == top:
-                    break
-            return hits
+            found = self._candidates(connection, vector, question)
+            good = (
+                (number, score)
+                for number, score in found.scores().items()
+                if found.cosines[number] >= min_relevance or number in found.strong
+            )
+            return [
+                Hit(self._passage(connection, number), score, found.cosines[number])
+                for number, score in islice(good, top)
+            ]
 
     def candidates(self, question: str, weights: Mapping[str, float] | None = None) -> Candidates:
         """Return what :meth:`search` chooses from, whether it counts as an answer or not.
@@ -167,8 +172,7 @@ class KnowledgeBase:
         """
         vector = self._vector(question)
         with self._connection() as connection:
-            own = self._weights(connection, terms.question_terms(question)) if weights is None else weights
-            return _candidates(connection, vector, own)
+            return self._candidates(connection, vector, question, weights)
 
     def held(self, words: Sequence[str]) -> dict[str, int]:
         """Return in how many passages each term is.
@@ -177,7 +181,7 @@ class KnowledgeBase:
             BundleError: the index turns out to be damaged.
         """
         with self._connection() as connection:
-            return _held(connection, words)
+            return self._words.held(connection, words)
 
     def passage(self, number: int) -> Passage:
         """Return the passage with id ``number``.
@@ -196,8 +200,28 @@ class KnowledgeBase:
         with self._connection() as connection:
             return _passages(connection, "source = ?", source)
 
-    def _vector(self, question: str) -> bytes:
-        return bytes(self._embedder.encode([question[: terms.MAX_QUESTION_CHARS]], "query")[0].tobytes())
+    def _vector(self, question: str) -> Vectors:
+        vector: Vectors = self._embedder.encode([question[: terms.MAX_QUESTION_CHARS]], "query")[0]
+        return vector
+
+    def _candidates(
+        self, connection: apsw.Connection, vector: Vectors, question: str, weights: Mapping[str, float] | None = None
+    ) -> Candidates:
+        asked = self._words.look_up(connection, terms.question_terms(question), weights)
+        scores = self._words.scores(asked)
+        worded = postings.best(scores, CANDIDATES)
+        looked_at = np.union1d(self._signs.likely(vector), worded)
+        found = cosines(connection, looked_at, vector)
+        order = np.lexsort((looked_at, -found))
+        nearest = looked_at[order[:CANDIDATES]]
+        chosen = np.union1d(nearest, worded)
+        by_words = chosen[np.lexsort((chosen, -scores[chosen]))]
+        return Candidates(
+            nearest=tuple(nearest.tolist()),
+            words={int(number): float(scores[number]) for number in by_words if scores[number] > 0},
+            cosines=dict(zip(chosen.tolist(), found[np.searchsorted(looked_at, chosen)].tolist(), strict=True)),
+            strong=frozenset(chosen[_strong(asked, chosen)].tolist()),
+        )
 
     def _passage(self, connection: apsw.Connection, number: int) -> Passage:
         rows = _passages(connection, "passages.id = ?", number)
@@ -207,10 +231,6 @@ class KnowledgeBase:
                 hint="Copy the bundle again from where it came.",
             )
         return rows[0]
-
-    def _weights(self, connection: apsw.Connection, words: Sequence[str]) -> dict[str, float]:
-        """Return each term's inverse document frequency, 0 for one that half of the passages hold."""
-        return {word: weight(held, len(self)) for word, held in _held(connection, words).items()}
 
     @contextmanager
     def _connection(self) -> Iterator[apsw.Connection]:
@@ -222,7 +242,6 @@ class KnowledgeBase:
         try:
             with database.damage(self._path):
                 yield connection
-                database.forget_question(connection)
         finally:
             with self._lock:
                 keep = not self._closed
@@ -230,16 +249,6 @@ class KnowledgeBase:
                     self._idle.append(connection)
             if not keep:
                 connection.close()
-
-
-def weight(held: int, count: int) -> float:
-    """Return the inverse document frequency of a term that ``held`` of ``count`` passages have; 0 from a half on."""
-    return 0.0 if held * 2 > count else math.log(1 + (count - held + 0.5) / (held + 0.5))
-
-
-def _held(connection: apsw.Connection, words: Sequence[str]) -> dict[str, int]:
-    query = "SELECT count(*) FROM words WHERE words MATCH ?"
-    return {word: int(next(iter(connection.execute(query, (terms.match_any([word]),))))[0]) for word in words}
 
 
 def _check_embedder(path: Path, built_with: str, given: str) -> None:
@@ -251,39 +260,9 @@ def _check_embedder(path: Path, built_with: str, given: str) -> None:
         )
 
 
-def _candidates(connection: apsw.Connection, vector: bytes, weights: Mapping[str, float]) -> Candidates:
-    near, scored = _nearest(connection, vector), _by_words(connection, weights)
-    best = set(list(scored)[:CANDIDATES])
-    apart = {number: _cosine(connection, number, vector) for number in scored if number in best - near.keys()}
-    words = {number: score for number, score in scored.items() if number in best or number in near}
-    return Candidates(tuple(near), words, near | apart)
-
-
 def _share(value: float, best: float) -> float:
     """Return a part of the best; where nothing is any good, the value itself, so that order stays."""
     return value / best if best > 0 else value
-
-
-def _nearest(connection: apsw.Connection, vector: bytes) -> dict[int, float]:
-    """Return the nearest passages with their cosines, best first; equal ones in the order of their ids."""
-    query = "SELECT distance, rowid FROM vectors WHERE embedding MATCH ? AND k = ?"
-    rows = sorted(connection.execute(query, (vector, CANDIDATES)))
-    return {int(number): 1.0 - float(distance) for distance, number in rows}
-
-
-def _by_words(connection: apsw.Connection, weights: Mapping[str, float]) -> dict[int, float]:
-    """Return the passages with the question's terms and their BM25 as a positive number, best first."""
-    words = [term for term, weight in weights.items() if weight > 0]
-    if not words:
-        return {}
-    query = f"SELECT rowid, -{_BM25} AS score FROM words WHERE words MATCH ? ORDER BY score DESC, rowid LIMIT ?"  # noqa: S608
-    return {int(number): float(score) for number, score in connection.execute(query, (terms.match_any(words), _SCORED))}
-
-
-def _cosine(connection: apsw.Connection, number: int, vector: bytes) -> float:
-    query = "SELECT vec_distance_cosine(embedding, ?) FROM vectors WHERE rowid = ?"
-    distance = next(iter(connection.execute(query, (vector, number))), (1.0,))[0]
-    return 1.0 - float(distance)
 
 
 def _passages(connection: apsw.Connection, condition: str, value: int | str) -> list[Passage]:
@@ -297,8 +276,23 @@ def _passages(connection: apsw.Connection, condition: str, value: int | str) -> 
 def is_strong(passage: Passage, weights: Mapping[str, float]) -> bool:
     """Say whether a passage holds most of what a question asks, by its terms and their weights."""
     weighing = {term: weight for term, weight in weights.items() if weight > 0}
-    if not weighing:
-        return False
     held = weighing.keys() & set(terms.terms(f"{passage.document} {passage.heading} {passage.text}"))
-    coverage = sum(weighing[term] for term in held) / sum(weighing.values())
-    return coverage >= STRONG_COVERAGE and len(held) >= min(2, len(weighing))
+    coverage = sum(weighing[term] for term in held)
+    return (
+        bool(weighing) and coverage >= STRONG_COVERAGE * sum(weighing.values()) and len(held) >= min(2, len(weighing))
+    )
+
+
+def _strong(asked: Sequence[Term], numbers: Numbers) -> npt.NDArray[np.bool_]:
+    """Return which passages hold enough of a question's terms."""
+    weighing = [term for term in asked if term.weight > 0]
+    if not weighing:
+        return np.zeros(len(numbers), bool)
+    weights, held = np.zeros(len(numbers)), np.zeros(len(numbers), int)
+    for term in weighing:
+        holds = term.among(numbers)
+        weights += term.weight * holds
+        held += holds
+    enough = STRONG_COVERAGE * sum(term.weight for term in weighing)
+    strong: npt.NDArray[np.bool_] = (weights >= enough) & (held >= min(2, len(weighing)))
+    return strong

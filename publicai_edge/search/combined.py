@@ -3,12 +3,13 @@
 Invariants: every passage is weighed by the same measure, whichever index it is in; a passage's id and a document's
 source name one thing only; a document that is hidden is neither found nor opened.
 
-Cosines of two indexes compare as they are: one search model made them all. BM25 does not: what FTS5 gives depends on
-how many passages of *its* index hold a term, and in an index of one added document the very word that it is about is in
-every passage and weighs nothing. So terms are counted over all indexes together, the candidates of both are chosen by
-those weights, and BM25 of the candidates is computed here (FTS5's formula and its constants; the average length is that
-of the candidates, since all passages are cut to one measure). Then :class:`publicai_edge.search.base.Candidates` weighs
-words and meaning as it does for one index. With nothing added and nothing hidden, the bundle's own index answers alone.
+Cosines of two indexes compare as they are: one search model made them all. BM25 does not: it depends on how many
+passages of *its* index hold a term, and in an index of one added document the very word that it is about is in every
+passage and weighs nothing. So terms are counted over all indexes together, the candidates of both are chosen by those
+weights, and BM25 of the candidates is computed here (as search/postings.py does for one index, but the average length
+is that of the candidates, since all passages are cut to one measure). Then
+:class:`publicai_edge.search.base.Candidates` weighs words and meaning as it does for one index. With nothing added and
+nothing hidden, the bundle's own index answers alone.
 """
 
 import threading
@@ -20,13 +21,14 @@ from pathlib import Path
 
 from publicai_edge.engine.embedder import Embedder, Kind, Vectors
 from publicai_edge.search import database, terms
-from publicai_edge.search.base import Candidates, Hit, KnowledgeBase, Passage, is_strong, weight
+from publicai_edge.search.base import Candidates, Hit, KnowledgeBase, Passage, is_strong
+from publicai_edge.search.postings import weight
 
 GENERATION = 1 << 24
 """Ids of added passages are apart from the bundle's, and from those of an earlier index of additions."""
 
 _HEADING = 2.0  # as a word in a heading counts in search/base.py
-_K1, _B = 1.2, 0.75  # FTS5's own
+_K1, _B = 1.2, 0.75  # as in search/postings.py
 
 
 @dataclass(frozen=True)

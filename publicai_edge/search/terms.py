@@ -4,11 +4,10 @@ Languages that put spaces between words give their words: compatibility forms un
 accents dropped in the scripts where people leave them out when they type (Latin, Greek, Cyrillic, Arabic,
 Hebrew) but kept where a mark is a vowel (Devanagari and its kin). Languages written without spaces (Chinese,
 Japanese, Thai, Lao, Khmer, Burmese) give every pair of neighbours, as Lucene's CJK analyzer does.
-SQLite's trigram tokenizer was the other choice: it finds nothing for a word of two characters, which most
-Chinese words are, and it would index every other language a second time.
+Triples of characters were the other choice: they find nothing for a word of two characters, which most Chinese
+words are, and would index every other language a second time.
 
-Invariant: a term holds only letters, marks and digits, so that a term between double quotes is always a valid
-FTS5 string, whatever was typed.
+Invariant: a term holds only letters, marks and digits, whatever was typed.
 """
 
 import re
@@ -39,19 +38,9 @@ def terms(text: str) -> list[str]:
     return out
 
 
-def index_text(text: str) -> str:
-    """Return the terms of ``text`` as SQLite's tokenizer is given them."""
-    return " ".join(terms(text))
-
-
 def question_terms(question: str) -> list[str]:
     """Return the different terms of a question, bounded so that no question takes long to answer."""
     return list(dict.fromkeys(terms(question[:MAX_QUESTION_CHARS])))[:MAX_QUESTION_TERMS]
-
-
-def match_any(words: list[str]) -> str:
-    """Return the FTS5 query for passages that hold any of ``words``, which :func:`terms` made."""
-    return " OR ".join(f'"{word}"' for word in words)
 
 
 def _words(run: str) -> list[str]:

@@ -144,4 +144,4 @@ def test_the_index_says_what_built_it(documents, embedder_folder, tmp_path):
     meta = dict(connection.execute("SELECT key, value FROM meta"))
     assert connection.execute("PRAGMA integrity_check").get == "ok"
     connection.close()
-    assert meta == {"format": "1", "dim": "384", "embedder": Embedder.open(embedder_folder).fingerprint}
+    assert meta == {"format": "2", "dim": "384", "embedder": Embedder.open(embedder_folder).fingerprint}
