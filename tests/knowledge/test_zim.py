@@ -137,8 +137,8 @@ def test_a_redirect_leads_to_its_article_and_nothing_else_is_text(tmp_path):
     try:
         assert (found := reader.article("Plant sugar"))
         assert found.path == "Photosynthesis"
-        odd = ("../../etc/passwd", "", "\0", "é" * 5000, "X/fulltext/xapian", "M/Title")
-        for path in ("style.css", "big", "none", *odd):
+        inside = ("style.css", "big", "X/fulltext/xapian", "M/Title")
+        for path in (*inside, "none", "../../etc/passwd", "", "\0", "é" * 5000):
             assert reader.article(path) is None, path
     finally:
         reader.close()
