@@ -54,6 +54,11 @@ class LastVector:
         self._last: tuple[tuple[str, ...], Kind, Vectors] | None = None
 
     @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self._embedder.dim
+
+    @property
     def fingerprint(self) -> str:
         """Digest of everything that decides a text's vector."""
         return self._embedder.fingerprint
