@@ -347,7 +347,9 @@ async function addFile(file) {
     drawJobs();
     tell();
   };
+  if (!file.size) Object.assign(own, { state: "failed", code: "unreadable" });
   show();
+  if (!file.size) return;
   try {
     const { upload, name } = await call("POST", "/uploads", { name: file.name, size: file.size });
     own.name = name;
@@ -361,8 +363,7 @@ async function addFile(file) {
     await refresh();
   } catch (error) {
     if (!state) return;
-    // An empty file is refused by the form of the request.
-    Object.assign(own, { state: "failed", code: file.size ? error.message : "unreadable" });
+    Object.assign(own, { state: "failed", code: error.message });
     show();
     if (error.status === 401) await refresh();
   }
