@@ -154,13 +154,15 @@ def crowds(bench: Bench) -> list[Row]:
         def use(server: Server, turn: int, count: int = count) -> dict[str, float]:
             answers = _ask(server, prompts.own_stories(count, turn), CROWD)
             total = sum(answer.tokens for answer in answers) / _span(answers)
-            return {"total": total, "first": max(answer.wait for answer in answers)}
+            waits = [answer.wait for answer in answers]
+            return {"total": total, "first": max(waits), "mean": sum(waits) / len(waits)}
 
         runs = bench.in_turns(count, use)
-        note, each = f" -np {count}", f"{count} patrons, own prompts: until each has the first token"
+        note, own = f" -np {count}", f"{count} patrons, own prompts: "
         found += [
             runs.row(rows.beyond, f"total tokens, {count} patrons, prompts included", "/s", "total", 1.0, note),
-            runs.row(rows.beside, each, "s", "first", None, note),
+            runs.row(rows.beside, f"{own}until each has the first token", "s", "first", None, note),
+            runs.row(rows.beside, f"{own}until the first token, mean", "s", "mean", None, note),
         ]
     return found
 
