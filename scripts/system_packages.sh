@@ -10,6 +10,7 @@ if [ "${1:-}" = tests ]; then
   command -v npm >/dev/null 2>&1 || missing="$missing npm"
   command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 ||
     command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
+  { command -v ip || [ -x /sbin/ip ]; } >/dev/null 2>&1 || missing="$missing iproute2"
   command -v strace >/dev/null 2>&1 || missing="$missing strace"
   command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
   { command -v mkfs.vfat || [ -x /sbin/mkfs.vfat ]; } >/dev/null 2>&1 || missing="$missing dosfstools"
