@@ -49,6 +49,8 @@ _EXCLUDED = (
     "curses", "doctest", "ensurepip", "idlelib", "lib2to3", "pdb", "pkg_resources", "pydoc", "readline", "setuptools",
     "sqlite3", "test", "tkinter", "turtle", "unittest", "venv", "xmlrpc",
 )  # fmt: skip
+_ZIM = ("libzim", "importlib.abc", "traceback", "uuid", "warnings")
+"""What reads ZIM files, in a runtime that is to have it; PyInstaller does not see what compiled code imports."""
 _OLDER = ("libstdc++.so.*", "libgcc_s.so.*", "libexpat.so.*")
 """Libraries that the folder llama.cpp is linked against has as well, and that ask for an older glibc there."""
 _UNUSED_FILES = ("libonnxruntime.so.*", "*.pyi", "py.typed", "*.h", "*.a", "*.pxd")
@@ -156,7 +158,7 @@ def finish_here(program: Path, module: Path, backends: Path) -> None:
 
 
 def _write_spec(folder: Path, *, zim: bool) -> None:
-    hidden, excluded = ((*_HIDDEN, "libzim"), _EXCLUDED) if zim else (_HIDDEN, (*_EXCLUDED, "libzim"))
+    hidden, excluded = ((*_HIDDEN, *_ZIM), _EXCLUDED) if zim else (_HIDDEN, (*_EXCLUDED, "libzim"))
     spec = _SPEC.format(hidden=hidden, kiosk=KIOSK, excluded=excluded, name=PROGRAM)
     (folder / "entry.py").write_text(_ENTRY, "utf-8")
     (folder / f"{PROGRAM}.spec").write_text(spec, "utf-8")

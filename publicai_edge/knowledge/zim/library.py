@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from publicai_edge.engine.embedder import Embedder
 
 MOST_ARTICLES = 6
-MOST_VECTORS = 24
+MOST_VECTORS = 16
 _KEPT_ARTICLES = 64
 _KEPT_VECTORS = 4096
 _MARKS = re.compile("[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670]")
