@@ -35,7 +35,8 @@ Numbers = npt.NDArray[np.int64]
 def encode(vectors: Vectors) -> Codes:
     """Return the codes of vectors: int8, of the same shape."""
     largest = np.abs(vectors).max(axis=1, keepdims=True)
-    return np.rint(vectors / np.maximum(largest, np.float32(1e-12)) * np.float32(127)).astype(np.int8)
+    codes: Codes = np.rint(vectors / np.maximum(largest, np.float32(1e-12)) * np.float32(127)).astype(np.int8)
+    return codes
 
 
 def write_signs(connection: apsw.Connection, dim: int) -> None:
@@ -93,7 +94,8 @@ def cosines(connection: apsw.Connection, numbers: Numbers, vector: Vectors) -> n
     codes = np.frombuffer(b"".join(found), np.int8).reshape(len(found), vector.size).astype(np.float32)
     products = np.einsum("ij,j->i", codes, vector)  # not `@`: einsum's loops are numpy's own
     lengths = np.sqrt(np.einsum("ij,ij->i", codes, codes))
-    return products / np.maximum(lengths, np.float32(1))
+    likeness: npt.NDArray[np.float32] = products / np.maximum(lengths, np.float32(1))
+    return likeness
 
 
 def _all_codes(connection: apsw.Connection, dim: int) -> Iterator[Codes]:
@@ -106,7 +108,8 @@ def _whole(vectors: Codes | Vectors) -> Numbers:
     """Return vectors at the length :data:`_ONE`, in whole numbers."""
     exact = vectors.astype(np.float64)
     lengths = np.sqrt((exact * exact).sum(axis=1, keepdims=True))
-    return np.rint(exact / np.maximum(lengths, 1e-12) * _ONE).astype(np.int64)
+    whole: Numbers = np.rint(exact / np.maximum(lengths, 1e-12) * _ONE).astype(np.int64)
+    return whole
 
 
 def _signs(whole: Numbers, centre: npt.NDArray[np.int16]) -> npt.NDArray[np.uint8]:

@@ -79,7 +79,8 @@ class Term:
             return np.zeros(len(numbers), bool)
         wanted = numbers.astype(np.uint32)
         places = np.searchsorted(self.numbers, wanted)
-        return self.numbers[np.minimum(places, len(self.numbers) - 1)] == wanted
+        held: npt.NDArray[np.bool_] = self.numbers[np.minimum(places, len(self.numbers) - 1)] == wanted
+        return held
 
 
 class Words:
