@@ -14,6 +14,7 @@ in float32; for both together, of the same score from float32 cosines and FTS5's
 
 import argparse
 import hashlib
+import os
 import statistics
 import sys
 import tempfile
@@ -86,11 +87,7 @@ class Kept:
         self._names, self._vectors = (
             place.with_suffix(f".{self.fingerprint[:12]}.{kind}") for kind in ("names", "vectors")
         )
-        known = self._names.read_bytes() if self._names.exists() else b""
-        rows_kept = np.fromfile(self._vectors, np.float32) if known else np.zeros(0, np.float32)
-        rows_kept = rows_kept[: len(rows_kept) // self.dim * self.dim].reshape(-1, self.dim)
-        names = [known[at : at + 16] for at in range(0, len(known) // 16 * 16, 16)]
-        self._passages = dict(zip(names, rows_kept, strict=False))
+        self._passages = self._read()
 
     def encode(self, texts: Sequence[str], kind: Kind) -> Vectors:
         """Return the vectors of texts as the model does."""
@@ -106,6 +103,17 @@ class Kept:
         found = np.stack([self._passages[_name("\n".join(filter(None, parts)))] for parts in texts])
         connection.close()
         return found
+
+    def _read(self) -> dict[bytes, Vectors]:
+        """Return what is kept; a run that was ended may have left one file longer than the other."""
+        self._names.touch()
+        self._vectors.touch()
+        count = min(self._names.stat().st_size // 16, self._vectors.stat().st_size // (4 * self.dim))
+        os.truncate(self._names, 16 * count)
+        os.truncate(self._vectors, 4 * self.dim * count)
+        names = self._names.read_bytes()
+        vectors = np.fromfile(self._vectors, np.float32).reshape(-1, self.dim)
+        return {names[16 * row : 16 * row + 16]: vector for row, vector in enumerate(vectors)}
 
     def _passage(self, text: str) -> Vectors:
         name = _name(text)
