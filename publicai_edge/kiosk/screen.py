@@ -45,6 +45,7 @@ _CHROMIUM_OPTIONS = (
     "--disable-pinch",
     "--overscroll-history-navigation=0",
     "--password-store=basic",
+    "--enable-speech-dispatcher",  # the system's own voices, for reading aloud: Chromium on Linux has none without it
 )
 _FIREFOX_SETTINGS = {
     "app.normandy.enabled": "false",

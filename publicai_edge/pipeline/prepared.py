@@ -123,7 +123,7 @@ def check_inputs(recipe: Recipe, base: Path, options: Options) -> Inputs:
         documents = {name: options.store.add_copy(path) for name, path in found.readable.items()}
         left_out = found.left_out
         if asked := questions.of(recipe):
-            questions.check_sources(asked, documents)
+            questions.check_sources(asked, [*documents, *(item.file_name for item in recipe.knowledge.zim)])
     licences = {}
     for what, part in (("model", recipe.model), ("embedding", recipe.embedding)):
         if part:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -20,6 +20,9 @@ from publicai_edge.kiosk.guard import own_names
 from publicai_edge.kiosk.server import bind, server_config
 from publicai_edge.kiosk.state import Kiosk
 from tests.kiosk.fakes import FakeDocuments, FakeEngine
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 DIGEST = "sha256:" + "ab" * 32
 MODEL = b"not a model, and never loaded here"
@@ -173,6 +176,19 @@ def running(bundle: Bundle, engine: FakeEngine, documents: FakeDocuments, **opti
         server.should_exit = True
         thread.join(PATIENCE)
         assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """The system's Chromium, with no window. Not for modules that run an event loop of their own."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser import ARGUMENTS, CHROMIUM
+
+    with sync_playwright() as playwright:
+        held = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield held
+        held.close()
 
 
 @pytest.fixture

@@ -6,26 +6,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.errors import EngineError
 from publicai_edge.kiosk.words import shipped
-from tests.browser import ARGUMENTS, CHROMIUM
 from tests.kiosk.conftest import Running, manifest, running, write_bundle
 from tests.kiosk.fakes import FakeDocuments, FakeEngine
 
 CANARY = "kanarienvogel"
 QUESTION = f"When does the library open, {CANARY}?"
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        held = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield held
-        held.close()
 
 
 @pytest.fixture
@@ -342,7 +333,10 @@ def test_nothing_runs_off_a_narrow_screen_and_targets_are_large(
     page.close()
 
 
-def test_text_stands_out_from_its_ground(page: Page) -> None:
+@pytest.mark.parametrize("contrast", ["ordinary", "high"])
+def test_text_stands_out_from_its_ground(page: Page, contrast: str) -> None:
+    if contrast == "high":
+        page.get_by_role("button", name="High contrast").click()
     ask(page)
     expect(page.locator("#announcer")).to_contain_text("The answer is complete.")
     script = """

@@ -1,18 +1,23 @@
 // The answer as it is written: text on the page at once, sentences for a screen reader, marks to the passages.
 
 import { goToPassage } from "./passages.js";
+import * as speech from "./speech.js";
 import { put, say } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
+const HEARD_MS = 30000; // by then a line was read; one that stayed would be met again at the foot of the page
 let sentence = null;
 let sources = [];
 
-export function announce(text) {
+// code: the language of the text, where it is not the page's.
+export function announce(text, code = "") {
   const line = document.createElement("p");
   line.textContent = text;
+  if (code) line.lang = code;
   const box = byId("announcer");
   box.append(line);
   while (box.children.length > 4) box.firstChild.remove();
+  setTimeout(() => line.remove(), HEARD_MS);
 }
 
 export function openAnswer(found, searched) {
@@ -33,6 +38,13 @@ export function working(key, values = {}) {
   byId("working").hidden = false;
 }
 
+// For what a patron waits: heard as well as seen, once each time it changes.
+export function waiting(key, values = {}) {
+  const before = byId("working").textContent;
+  working(key, values);
+  if (byId("working").textContent !== before) announce(byId("working").textContent);
+}
+
 export function write(text) {
   byId("working").hidden = true;
   if (!sentence) {
@@ -44,7 +56,7 @@ export function write(text) {
 
 export function endSentence(numbers) {
   if (!sentence) return;
-  announce(sentence.textContent.trim());
+  announce(sentence.textContent.trim(), byId("answer").lang);
   for (const number of numbers) sentence.append("\u00a0", mark(number));
   if (numbers.length) byId("marks-note").hidden = false;
   sentence = null;
@@ -56,7 +68,8 @@ function mark(number) {
   link.href = `#passage-${number}`;
   link.textContent = number;
   const title = sources.find((source) => source.number === number)?.document ?? "";
-  link.setAttribute("aria-label", say("answer.source", { number, title }));
+  Object.assign(link.dataset, { label: "answer.source", number, title });
+  link.setAttribute("aria-label", say("answer.source", link.dataset));
   link.addEventListener("click", (event) => {
     event.preventDefault();
     goToPassage(number);
@@ -79,9 +92,20 @@ export function endAnswer(key, values = {}) {
     byId("ending").hidden = false;
   }
   announce(say(key, values));
+  if (byId("answer").childElementCount) speech.offer(byId("aloud"), () => byId("answer").lang, sentences);
+}
+
+// What is read aloud: the sentences without their marks.
+function sentences() {
+  return [...byId("answer").children].map((element) => {
+    const bare = element.cloneNode(true);
+    for (const link of bare.querySelectorAll(".mark")) link.remove();
+    return { text: bare.textContent.trim(), element };
+  });
 }
 
 export function clearAnswer() {
+  speech.withdraw(byId("aloud"));
   sources = [];
   sentence = null;
   for (const id of ["answer", "ending", "working", "announcer"]) byId(id).replaceChildren();

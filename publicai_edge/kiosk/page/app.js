@@ -1,89 +1,65 @@
 // The page: which view is shown, and what each button does. Nothing is kept in the browser's storage.
 
 import * as answer from "./answer.js";
+import { drawLanguages, drawNames, drawServices } from "./facts.js";
 import { watchIdle } from "./idle.js";
 import * as kiosk from "./kiosk.js";
 import * as passages from "./passages.js";
+import * as sight from "./sight.js";
 import { withSlip } from "./slip.js";
-import { fill, language, languageName, pick, quote, say, useLanguage } from "./words.js";
+import * as speech from "./speech.js";
+import { fill, language, pick, quote, say, useLanguage } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 const VIEWS = ["choose", "ask", "document", "ended"];
 const STATUS_MS = { ready: 10000, other: 1500 };
+const FRESH_MS = 30000; // how long the words of the end stay as their reader had them, where nobody goes on
 
 let facts = null;
+let shown = "choose";
 let service = null;
 let asked = "";
 let stream = null; // the AbortController of the answer under way
 let stoppedByPatron = false;
 let returnFocus = null;
-let endedNote = "session.wiped";
+let endedNote = ""; // what became of the session: told when the kiosk has answered
+let freshening = null;
 let idle = null;
 
 function show(view, focus) {
+  shown = view;
   for (const name of VIEWS) byId(`view-${name}`).hidden = name !== view;
-  byId("end").hidden = view === "ended" || (view === "choose" && !hasContent());
+  showEnd();
+  showTitle();
   if (focus) byId(focus).focus();
 }
 
+function showEnd() {
+  byId("end").hidden = shown === "ended" || (shown === "choose" && !inUse());
+}
+
 function hasContent() {
-  const shown = !byId("view-ended").hidden;
-  return !shown && Boolean(asked || byId("question").value || byId("earlier-list").childElementCount);
+  return Boolean(asked || byId("question").value || byId("earlier-list").childElementCount);
+}
+
+// Whether there is anything that the next patron must not find: words, but also a language or letters not chosen by them.
+function inUse() {
+  const chosen = language() !== facts.languages[0].code || sight.isChanged();
+  return shown !== "ended" && (chosen || hasContent());
 }
 
 // --- words -------------------------------------------------------------------------------------------------
 
 function setLanguage(code) {
+  speech.stop();
   useLanguage(facts, code);
-  const title = pick(facts.title);
-  document.title = title;
-  byId("title").textContent = title;
-  byId("steward").textContent = facts.steward.name;
-  const person = pick(facts.steward.ask_a_person);
-  byId("person").textContent = person;
-  byId("nothing-person").textContent = person;
-  byId("question").placeholder = say("ask.placeholder");
-  byId("ended-text").textContent = say(endedNote);
-  byId("foot-line").textContent = [facts.steward.name, facts.model.name, facts.model.license].join(" · ");
-  for (const button of byId("languages").children) {
-    button.setAttribute("aria-pressed", String(button.lang === language()));
-  }
-  drawServices();
+  drawNames(facts);
+  drawServices(facts, openService);
   drawService();
-  drawAbout();
-}
-
-function drawLanguages() {
-  const buttons = facts.languages.map(({ code, direction }) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.lang = code;
-    button.dir = direction;
-    button.textContent = languageName(code);
-    button.addEventListener("click", () => setLanguage(code));
-    return button;
-  });
-  byId("languages").replaceChildren(...buttons);
-  byId("languages").hidden = buttons.length < 2;
-}
-
-function drawServices() {
-  const items = facts.services.map((offered) => {
-    const item = document.createElement("li");
-    const button = document.createElement("button");
-    button.type = "button";
-    const title = document.createElement("span");
-    title.className = "service-name";
-    title.textContent = pick(offered.title);
-    const text = document.createElement("span");
-    text.textContent = pick(offered.description);
-    button.append(title, text);
-    button.addEventListener("click", () => openService(offered));
-    item.append(button);
-    return item;
-  });
-  byId("services").replaceChildren(...items);
-  byId("to-services").hidden = items.length < 2;
+  byId("question").placeholder = say("ask.placeholder");
+  if (endedNote) byId("ended-text").textContent = say(endedNote);
+  speech.refresh();
+  showTitle();
 }
 
 function drawService() {
@@ -92,29 +68,10 @@ function drawService() {
   byId("service-description").textContent = pick(service.description);
 }
 
-function drawAbout() {
-  const { steward, model, embedding, documents, name, version } = facts;
-  const rows = [
-    [say("about.steward"), `${steward.name}. ${steward.contact}`],
-    [say("about.model"), `${model.name}, ${model.quantization}, ${model.license}`],
-  ];
-  if (embedding) rows.push([say("about.search"), `${embedding.name}, ${embedding.quantization}, ${embedding.license}`]);
-  if (documents) rows.push([say("about.documents"), say("about.documents_text", documents)]);
-  for (const item of facts.zim) rows.push([item.name, `${item.license}, ${item.license_url}`]);
-  rows.push([say("about.offline"), say("about.offline_text")]);
-  rows.push([say("about.bundle"), `${name} ${version}`]);
-  for (const offered of facts.services) {
-    rows.push([say("about.prompt", { service: pick(offered.title) }), pick(offered.prompt)]);
-  }
-  const elements = rows.flatMap(([term, text]) => {
-    const left = document.createElement("dt");
-    left.textContent = term;
-    const right = document.createElement("dd");
-    right.textContent = text;
-    return [left, right];
-  });
-  byId("about").replaceChildren(...elements);
-  byId("staff").hidden = !facts.staff;
+// The title says where one is. It gets into a browser's history, so nothing that a patron asked or read is in it.
+function showTitle() {
+  const here = shown === "ended" ? say("session.ended") : service && shown !== "choose" ? pick(service.title) : "";
+  document.title = [here, pick(facts.title)].filter(Boolean).join(" – ");
 }
 
 // --- views -------------------------------------------------------------------------------------------------
@@ -129,11 +86,13 @@ function openService(chosen) {
 
 // The focus stays where a fresh page has it, so that the skip link is the first thing the keyboard meets.
 function openStart(fresh = false) {
+  freshen();
   if (facts.services.length === 1) openService(facts.services[0]);
   else show("choose", fresh ? null : "choose-title");
 }
 
 function leaveResult() {
+  speech.stop();
   stopStream();
   answer.keepEarlier(asked);
   asked = "";
@@ -159,9 +118,15 @@ function emptyQuestion() {
   old.replaceWith(fresh);
   fresh.addEventListener("keydown", askOnEnter);
   fresh.addEventListener("input", () => {
-    byId("problem").textContent = "";
+    setProblem(null);
     byId("end").hidden = false;
   });
+}
+
+function setProblem(key) {
+  byId("problem").textContent = key ? say(key) : "";
+  if (key) byId("question").setAttribute("aria-invalid", "true");
+  else byId("question").removeAttribute("aria-invalid");
 }
 
 function askOnEnter(event) {
@@ -172,6 +137,7 @@ function askOnEnter(event) {
 }
 
 async function openDocument(source, button) {
+  speech.stop();
   returnFocus = button;
   try {
     passages.showDocument(await kiosk.readDocument(source.source), source.passage);
@@ -188,6 +154,7 @@ async function openDocument(source, button) {
 }
 
 function closeDocument() {
+  speech.stop();
   show("ask");
   returnFocus?.focus();
 }
@@ -198,7 +165,7 @@ async function submit(event) {
   event.preventDefault();
   const text = byId("question").value.trim();
   const problem = !text ? "ask.empty" : [...text].length > facts.longest_question ? "error.too_long" : null;
-  byId("problem").textContent = problem ? say(problem) : "";
+  setProblem(problem);
   if (problem) {
     byId("question").focus();
     return;
@@ -210,6 +177,7 @@ async function submit(event) {
 function openResult(text) {
   asked = text;
   byId("asked").textContent = text;
+  byId("asked").lang = language();
   byId("form").hidden = true;
   byId("result").hidden = false;
   byId("view-ask").classList.add("has-result");
@@ -267,10 +235,10 @@ function take(event) {
       answer.announce(`${say("nothing.title")}. ${say("nothing.text")}`);
       return true;
     case "preparing":
-      answer.working(service.search ? "answer.preparing_passages" : "answer.preparing");
+      answer.waiting(service.search ? "answer.preparing_passages" : "answer.preparing");
       return false;
     case "waiting":
-      answer.working("answer.waiting", { position: event.position });
+      answer.waiting("answer.waiting", { position: event.position });
       return false;
     case "started":
       answer.working("answer.writing");
@@ -321,15 +289,24 @@ function wipe() {
   leaveResult();
   answer.clearEarlier();
   emptyQuestion();
-  byId("problem").textContent = "";
+  setProblem(null);
   returnFocus = null;
   service = null;
   byId("service-title").textContent = "";
   byId("service-description").textContent = "";
 }
 
+// The page is wiped and says so before the kiosk is asked; the sentence about its memory waits for its answer.
 async function end(forIdleness = false) {
   wipe();
+  endedNote = "";
+  byId("ended-text").textContent = "";
+  byId("ended-why").hidden = !forIdleness;
+  document.querySelector(".about").open = false;
+  if (forIdleness) freshen(); // nobody is there to read it in a language or in letters of their own
+  else freshening = setTimeout(freshen, FRESH_MS);
+  show("ended", "ended-title");
+  scrollTo(0, 0);
   let confirmed = false;
   try {
     confirmed = await kiosk.endSession();
@@ -337,11 +314,14 @@ async function end(forIdleness = false) {
     // Said on the page: the kiosk did not confirm.
   }
   endedNote = confirmed ? "session.wiped" : "session.unconfirmed";
-  document.querySelector(".about").open = false;
-  setLanguage(facts.languages[0].code);
-  byId("ended-why").hidden = !forIdleness;
-  show("ended", "ended-title");
-  scrollTo(0, 0);
+  byId("ended-text").textContent = say(endedNote);
+}
+
+// As the next patron has to find it: the first language, ordinary letters.
+function freshen() {
+  clearTimeout(freshening);
+  sight.reset();
+  if (language() !== facts.languages[0].code) setLanguage(facts.languages[0].code);
 }
 
 function leave() {
@@ -382,6 +362,11 @@ function wire() {
     byId("idle").close();
     end();
   });
+  sight.wire(() => {
+    showEnd();
+    passages.hideNeedlessButtons();
+  });
+  speech.wire(() => idle.active());
   addEventListener("resize", passages.hideNeedlessButtons);
   addEventListener("pagehide", leave);
   addEventListener("pageshow", (event) => {
@@ -398,10 +383,13 @@ async function start() {
     byId("notice").hidden = false;
     return;
   }
-  drawLanguages();
+  drawLanguages(facts, (code) => {
+    setLanguage(code);
+    showEnd();
+  });
   setLanguage(facts.languages[0].code);
   wire();
-  idle = watchIdle(facts.session_minutes, hasContent, () => end(true));
+  idle = watchIdle(facts.session_minutes, inUse, () => end(true));
   fill(document);
   openStart(true);
   watchStatus();

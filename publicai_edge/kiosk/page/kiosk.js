@@ -1,5 +1,8 @@
 // What the page asks the kiosk. A question travels in a request's body only.
 
+const LONGEST_END_MS = 5000;
+let ending = null; // the last patron's end of session: the next one's question waits for it
+
 async function read(path) {
   const response = await fetch(path);
   if (!response.ok) throw new Error(String(response.status));
@@ -20,14 +23,15 @@ function post(path, body, options = {}) {
   });
 }
 
-// keepalive lets it arrive even when the page is being left.
+// keepalive lets it arrive even when the page is being left. A kiosk that says nothing for long has not confirmed.
 export async function endSession() {
-  const response = await post("/api/session/end", {}, { keepalive: true });
-  return response.ok;
+  ending = post("/api/session/end", {}, { keepalive: true, signal: AbortSignal.timeout(LONGEST_END_MS) });
+  return (await ending).ok;
 }
 
 // Yields the events of an answer, one JSON object a line.
 export async function* ask(question, signal) {
+  await ending?.catch(() => {});
   const response = await post("/api/ask", question, { signal });
   if (!response.ok) {
     const { error } = await response.json().catch(() => ({ error: {} }));

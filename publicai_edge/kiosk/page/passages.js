@@ -1,6 +1,7 @@
 // The passages that were found, as cards, and a whole document to read one in its place.
 
-import { fill, quote, worded } from "./words.js";
+import * as speech from "./speech.js";
+import { fill, language, quote, worded } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -30,7 +31,7 @@ function card(source, openDocument) {
   const where = document.createElement("p");
   where.className = "passage-place";
   where.append(...place(source));
-  const text = quote(document.createElement("blockquote"), source.text);
+  const text = quote(document.createElement("blockquote"), source.text.replace(/\n\s*\n/g, "\n"));
   text.id = `passage-text-${source.number}`;
 
   const more = worded("button", "passages.more");
@@ -47,11 +48,25 @@ function card(source, openDocument) {
   title.id = `${item.id}-title`;
   read.addEventListener("click", () => openDocument(source, read));
 
+  const aloud = worded("button", "aloud.read");
+  aloud.type = "button";
+  aloud.className = "link-button";
+  aloud.setAttribute("aria-describedby", title.id);
+  speech.offer(aloud, language, () => {
+    if (isCut(item)) expand(item, true);
+    return speech.sentences(source.text, language());
+  });
+
   const buttons = document.createElement("div");
   buttons.className = "passage-buttons";
-  buttons.append(more, read);
+  buttons.append(more, read, aloud);
   item.append(number, title, where, text, buttons);
   return item;
+}
+
+function isCut(item) {
+  const text = item.querySelector("blockquote");
+  return text.scrollHeight > text.clientHeight + 2;
 }
 
 function expand(item, open) {
@@ -71,9 +86,7 @@ export function showPassages(sources, openDocument) {
 // "Show the whole passage" is there only where the text is cut.
 export function hideNeedlessButtons() {
   for (const item of byId("passages").children) {
-    const text = item.querySelector("blockquote");
-    const cut = text.scrollHeight > text.clientHeight + 2;
-    item.querySelector(".passage-more").hidden = !cut && !item.classList.contains("is-open");
+    item.querySelector(".passage-more").hidden = !isCut(item) && !item.classList.contains("is-open");
   }
 }
 
@@ -81,8 +94,7 @@ export function goToPassage(number) {
   const item = byId(`passage-${number}`);
   if (!item) return;
   for (const other of byId("passages").children) other.classList.toggle("is-cited", other === item);
-  const text = item.querySelector("blockquote");
-  if (text.scrollHeight > text.clientHeight + 2) expand(item, true);
+  if (isCut(item)) expand(item, true);
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   item.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
   item.focus({ preventScroll: true });
@@ -115,7 +127,9 @@ function found(text) {
 }
 
 export function clearPassages() {
+  speech.stop();
   byId("passages").replaceChildren();
+  speech.refresh();
   byId("document-title").textContent = "";
   byId("document-text").replaceChildren();
 }
