@@ -10,10 +10,10 @@ DEMO := dist/demo-library-1.0.0
 QUESTION ?= Is there a lift?
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench soak docs wheel clean
+.PHONY: help setup demo test check format bench soak docs screenshots wheel clean
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 $(STAMP): pyproject.toml constraints.txt scripts/system_packages.sh
 	sh scripts/system_packages.sh
@@ -66,6 +66,9 @@ soak: setup $(TOOLS) ## Run the promises in their long form, and write docs/reli
 
 docs: setup ## Generate the reference from the code
 	$(BIN)/python scripts/make_docs.py
+
+screenshots: setup $(TOOLS) ## Take the pictures of the page for the documentation
+	$(BIN)/python -m scripts.screenshots
 
 wheel: setup ## Build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

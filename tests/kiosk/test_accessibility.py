@@ -15,6 +15,7 @@ from publicai_edge.kiosk.words import shipped
 from tests.kiosk import ten
 from tests.kiosk.axe import rules, violations
 from tests.kiosk.conftest import Running, running
+from tests.kiosk.contrast import AAA, ratios
 from tests.kiosk.fakes import FakeDocuments, FakeEngine
 
 pytestmark = pytest.mark.slow
@@ -134,6 +135,7 @@ def test_axe_finds_nothing_and_nothing_runs_off_a_small_screen(page: Page, many:
             page.evaluate(SEE, sight)
             where = f"{language}, {view}, {name}"
             found += [f"{where}: {line}" for line in violations(page)]
+            found += [f"{where}: contrast {ratio:.1f}: {name}" for name, ratio in ratios(page) if ratio < AAA]
             page.set_viewport_size(ZOOMED)
             if (width := page.evaluate("document.documentElement.scrollWidth")) > ZOOMED["width"]:
                 found.append(f"{where}: {width} pixels wide on a screen of {ZOOMED['width']}")

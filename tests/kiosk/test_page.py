@@ -12,6 +12,7 @@ from publicai_edge.bundle.open import Bundle
 from publicai_edge.errors import EngineError
 from publicai_edge.kiosk.words import shipped
 from tests.kiosk.conftest import Running, manifest, running, write_bundle
+from tests.kiosk.contrast import AAA, ratios
 from tests.kiosk.fakes import FakeDocuments, FakeEngine
 
 CANARY = "kanarienvogel"
@@ -339,24 +340,9 @@ def test_text_stands_out_from_its_ground(page: Page, contrast: str) -> None:
         page.get_by_role("button", name="High contrast").click()
     ask(page)
     expect(page.locator("#announcer")).to_contain_text("The answer is complete.")
-    script = """
-    () => {
-      const lum = ([r, g, b]) => [r, g, b].map(v => v / 255)
-        .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-      const rgb = text => text.match(/[\\d.]+/g).map(Number);
-      const ground = e => { for (; e; e = e.parentElement) {
-        const c = rgb(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] === 1) return c; }
-        return [255, 255, 255]; };
-      return [...document.querySelectorAll('body *')].filter(e => e.offsetParent &&
-        [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())).map(e => {
-          const [a, b] = [lum(rgb(getComputedStyle(e).color)), lum(ground(e))].sort((x, y) => y - x);
-          return [e.className + ' ' + e.id + ' ' + e.textContent.slice(0, 30), (a + 0.05) / (b + 0.05)]; });
-    }
-    """
-    found = page.evaluate(script)
+    found = ratios(page)
     assert len(found) > 15
-    assert [entry for entry in found if entry[1] < 7] == [], "WCAG AAA"
+    assert [entry for entry in found if entry[1] < AAA] == []
 
 
 def test_the_page_names_nothing_outside_itself() -> None:
