@@ -102,7 +102,6 @@ def _block_element(element: Any, tag: str) -> list[Block]:
 
 
 def _is_hidden(element: Any, tag: str) -> bool:
-    classes = set((element.get("class") or "").split())
     style = (element.get("style") or "").replace(" ", "").lower()
     return (
         tag in _SKIPPED
@@ -110,9 +109,16 @@ def _is_hidden(element: Any, tag: str) -> bool:
         or (tag == "button" and (element.get("type") or "").lower() in {"submit", "reset"})
         or element.get("aria-hidden") == "true"
         or "display:none" in style
-        or not classes.isdisjoint(_AROUND)
-        or (tag == "sup" and "reference" in classes)  # a note's number, "[3]", which would pass for a passage's
+        or _is_around(tag, element.get("class"))
     )
+
+
+def _is_around(tag: str, classes: str | None) -> bool:
+    """Say whether an element is what MediaWiki puts around text: also a note's number, "[3]", like a passage's own."""
+    if not classes:
+        return False
+    names = classes.split()
+    return not _AROUND.isdisjoint(names) or (tag == "sup" and "reference" in names)
 
 
 def _items(element: Any) -> list[str]:
