@@ -1,7 +1,7 @@
 """Vectors as an index keeps them: a byte a dimension to measure by, and a bit a dimension to look through them all.
 
 Looking through every vector is a matter of how many bytes are read. A passage's *code* is its vector in bytes, over its
-largest part; a cosine from codes is within two
+largest part; a cosine from codes is within three
 thousandths of the real one. Its *signs* are a bit a dimension: whether
 the vector lies above the mean of all passages there (the centre: of many embedding models all vectors point one way,
 and bits around zero would hardly differ). A question is compared with the signs of all passages, and with the codes of
