@@ -202,12 +202,12 @@ def debian_faq() -> dict[str, Path] | None:
     if folder is None:
         return None
     pages = (folder / "usr/share/doc/debian/FAQ").glob("*.en.html")
-    return {path.name: path for path in sorted(pages) if path.name != "index.en.html"}
+    return {path.name: path for path in sorted(pages) if path.name != "index.en.html"} or None
 
 
 def debian_package(name: str, version: str, sha256: str) -> Path | None:
     """What a package of Debian unpacks to, fetched once; None where apt does not have that version."""
-    folder = _kept(f"{name}-{version}")
+    folder = _kept(f"{name}_{version}")
     if not folder.is_dir():
         with tempfile.TemporaryDirectory(dir=folder.parent) as work, contextlib.suppress(OSError):
             place = Path(work)

@@ -1,12 +1,11 @@
-"""Vectors as an index keeps them: a byte a dimension to measure by, and a bit a dimension to look through them all.
+"""Vectors as an index keeps them: two bytes a dimension to measure by, and a bit a dimension to look through them all.
 
-Looking through every vector is a matter of how many bytes are read. A passage's *code* is its vector in bytes, over its
-largest part; a cosine from codes is within two
-thousandths of the real one. Its *signs* are a bit a dimension: whether
-the vector lies above the mean of all passages there (the centre: of many embedding models all vectors point one way,
-and bits around zero would hardly differ). A question is compared with the signs of all passages, and with the codes of
-the :data:`LOOKED_AT` whose signs differ least. Up to so many passages, all codes are compared, and nothing is missed.
-What was measured: docs/adr/0040.
+Looking through every vector is a matter of how many bytes are read. A passage's *code* is its vector in whole numbers
+of two bytes, over its largest part; cosines from codes are within a hundred-thousandth of those of float32. Its *signs*
+are a bit a dimension: whether the vector lies above the mean of all passages there (the centre: of many embedding
+models all vectors lean to one side, and bits around zero would hardly differ). A question is compared with the signs of
+all passages, and with the codes of the :data:`LOOKED_AT` whose signs differ least. Up to so many passages, all codes
+are compared, and nothing is missed. What was measured: docs/adr/0040.
 
 Invariants: what is written depends on the vectors alone, not on the machine: whole numbers, or single operations that
 IEEE 754 gives one result for. Nothing here multiplies matrices with numpy, which is slow in the standalone program
@@ -23,19 +22,20 @@ import numpy.typing as npt
 from publicai_edge.search.database import DamageError
 
 LOOKED_AT = 1000
-_ONE = 32767  # a unit vector's parts as whole numbers
+_ONE = 32767
+_CODE = "<i2"
 _AT_ONCE = 4096
 _WORD = 64
 
-Codes = npt.NDArray[np.int8]
+Codes = npt.NDArray[np.int16]
 Vectors = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
 
 
 def encode(vectors: Vectors) -> Codes:
-    """Return the codes of vectors: int8, of the same shape."""
+    """Return the codes of vectors: whole numbers of two bytes, of the same shape."""
     largest = np.abs(vectors).max(axis=1, keepdims=True)
-    codes: Codes = np.rint(vectors / np.maximum(largest, np.float32(1e-12)) * np.float32(127)).astype(np.int8)
+    codes: Codes = np.rint(vectors / np.maximum(largest, np.float32(1e-12)) * np.float32(_ONE)).astype(_CODE)
     return codes
 
 
@@ -87,11 +87,14 @@ def cosines(connection: apsw.Connection, numbers: Numbers, vector: Vectors) -> n
     Raises:
         DamageError: a code is missing, or of another size.
     """
-    query = f"SELECT code FROM codes WHERE id IN ({','.join('?' * len(numbers))}) ORDER BY id"  # noqa: S608 - marks only
-    found = [code for (code,) in connection.execute(query, numbers.tolist())]
-    if len(found) != len(numbers) or any(not isinstance(code, bytes) or len(code) != vector.size for code in found):
+    query = (
+        f"SELECT code FROM codes WHERE id IN ({','.join('?' * len(numbers))}) "  # noqa: S608 - nothing but marks
+        "AND typeof(code) = 'blob' AND length(code) = ? ORDER BY id"
+    )
+    found = [code for (code,) in connection.execute(query, [*numbers.tolist(), 2 * vector.size])]
+    if len(found) != len(numbers):
         raise DamageError("codes of passages are missing")
-    codes = np.frombuffer(b"".join(found), np.int8).reshape(len(found), vector.size).astype(np.float32)
+    codes = np.frombuffer(b"".join(found), _CODE).reshape(len(found), vector.size).astype(np.float32)
     products = np.einsum("ij,j->i", codes, vector)  # not `@`: einsum's loops are numpy's own
     lengths = np.sqrt(np.einsum("ij,ij->i", codes, codes))
     measured: npt.NDArray[np.float32] = products / np.maximum(lengths, np.float32(1))
@@ -101,7 +104,7 @@ def cosines(connection: apsw.Connection, numbers: Numbers, vector: Vectors) -> n
 def _all_codes(connection: apsw.Connection, dim: int) -> Iterator[Codes]:
     rows = connection.execute("SELECT code FROM codes ORDER BY id")
     while batch := [code for (code,) in islice(rows, _AT_ONCE)]:
-        yield np.frombuffer(b"".join(batch), np.int8).reshape(len(batch), dim)
+        yield np.frombuffer(b"".join(batch), _CODE).reshape(len(batch), dim)
 
 
 def _whole(vectors: Codes | Vectors) -> Numbers:

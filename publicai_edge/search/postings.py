@@ -24,6 +24,7 @@ HEADING = 2  # how often a term in a heading counts
 _MOST = 255
 _K1, _B = 1.2, 0.75  # BM25's constants, as FTS5 has them
 _ENTRY = 5  # bytes
+_BLOCK = 64
 
 Scores = npt.NDArray[np.float32]
 
@@ -164,8 +165,8 @@ def weight(held: int, count: int) -> float:
 
 def best(scores: Scores, most: int) -> npt.NDArray[np.int64]:
     """Return the numbers of at most ``most`` passages with the highest scores above 0, best first."""
-    held = np.flatnonzero(scores)
-    if len(held) > most:
-        least = np.partition(scores, -most)[-most]
-        held = np.flatnonzero(scores >= least)
+    highest = np.maximum.reduceat(scores, np.arange(0, len(scores), _BLOCK))
+    # So many blocks each have one at least as high as this, so none below it is wanted, and few are left to sort.
+    least = np.sort(highest)[-most] if len(highest) >= most else np.float32(0)
+    held = np.flatnonzero((scores >= least) & (scores > 0))
     return held[np.lexsort((held, -scores[held]))][:most]

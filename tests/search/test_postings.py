@@ -86,6 +86,15 @@ def test_the_best_come_first_and_equal_ones_by_number():
     assert best(np.zeros(5, np.float32), 3).tolist() == []
 
 
+@pytest.mark.parametrize("different", [3, 10_000])
+def test_the_best_of_many_are_those_that_sorting_all_would_give(different):
+    chance = np.random.default_rng(5)
+    for _ in range(20):
+        scores = np.maximum(chance.integers(-different, different, 9_001), 0).astype(np.float32)
+        order = sorted(np.flatnonzero(scores).tolist(), key=lambda number: (-scores[number], number))
+        assert best(scores, 40).tolist() == order[:40]
+
+
 def test_the_order_of_terms_is_the_same_however_they_came(texts):
     one, _ = index(texts)
     other, _ = index([(heading, sorted(text)) for heading, text in texts])
