@@ -22,13 +22,10 @@ from pathlib import Path
 from publicai_edge.engine.embedder import Embedder, Kind, Vectors
 from publicai_edge.search import database, terms
 from publicai_edge.search.base import Candidates, Hit, KnowledgeBase, Passage, is_strong
-from publicai_edge.search.postings import weight
+from publicai_edge.search.postings import HEADING, K1, B, weight
 
 GENERATION = 1 << 24
 """Ids of added passages are apart from the bundle's, and from those of an earlier index of additions."""
-
-_HEADING = 2.0  # as a word in a heading counts in search/base.py
-_K1, _B = 1.2, 0.75  # as in search/postings.py
 
 
 @dataclass(frozen=True)
@@ -157,14 +154,14 @@ def bm25(passages: Collection[Passage], weights: Mapping[str, float]) -> dict[in
         heading, text = terms.terms(f"{passage.document} {passage.heading}"), terms.terms(passage.text)
         found = Counter(text)
         for term in heading:
-            found[term] += int(_HEADING)
+            found[term] += HEADING
         counts[passage.id], lengths[passage.id] = found, len(heading) + len(text)
     average = sum(lengths.values()) / max(1, len(lengths)) or 1.0
     scores = {}
     for number, found in counts.items():
-        around = _K1 * (1 - _B + _B * lengths[number] / average)
+        around = K1 * (1 - B + B * lengths[number] / average)
         scores[number] = sum(
-            value * found[term] * (_K1 + 1) / (found[term] + around) for term, value in weights.items() if term in found
+            value * found[term] * (K1 + 1) / (found[term] + around) for term, value in weights.items() if term in found
         )
     return scores
 

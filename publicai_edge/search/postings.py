@@ -22,7 +22,7 @@ from publicai_edge.search.database import DamageError
 
 HEADING = 2  # how often a term in a heading counts
 _MOST = 255
-_K1, _B = 1.2, 0.75  # BM25's constants, as FTS5 has them
+K1, B = 1.2, 0.75  # BM25's constants, as FTS5 has them
 _ENTRY = 5  # bytes
 _BLOCK = 64
 
@@ -94,7 +94,7 @@ class Words:
         relative = found / max(float(found.mean()) if count else 0.0, 1e-9)
         self._count = count
         # Place 0 is no passage's.
-        self._slowness = np.concatenate([[np.float32(1)], _K1 * (1 - _B + _B * relative)]).astype(np.float32)
+        self._slowness = np.concatenate([[np.float32(1)], K1 * (1 - B + B * relative)]).astype(np.float32)
 
     def look_up(
         self, connection: apsw.Connection, words: Sequence[str], weights: Mapping[str, float] | None = None
@@ -132,7 +132,7 @@ class Words:
                 continue
             rarity = np.float32(max(math.log((self._count - held + 0.5) / (held + 0.5)), 1e-6))
             counts = term.counts.astype(np.float32)
-            scores[term.numbers] += rarity * counts * np.float32(_K1 + 1) / (counts + self._slowness[term.numbers])
+            scores[term.numbers] += rarity * counts * np.float32(K1 + 1) / (counts + self._slowness[term.numbers])
         return scores
 
     def _held(self, connection: apsw.Connection, word: str) -> int:
