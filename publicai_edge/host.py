@@ -245,17 +245,30 @@ def processor_time(*pids: int, stolen: bool = False) -> Callable[[], tuple[float
     return read
 
 
-def others_running() -> int | None:
-    """Return how many threads, this one left out, run or are ready to at this moment; None where nobody tells.
+def others_running(*ours: int) -> int | None:
+    """Return how many threads, those of these processes left out, run or are ready to at this moment.
 
-    Linux counts them for the whole machine, in ``procs_running`` of /proc/stat.
+    Linux counts all for the whole machine, in ``procs_running`` of /proc/stat, and tells each thread's state in
+    /proc/PID/task/TID/stat; None where nobody tells.
     """
     try:
         text = Path("/proc/stat").read_bytes()
     except OSError:
         return None
     _, found, rest = text.partition(b"procs_running ")
-    return max(0, int(rest.split(maxsplit=1)[0]) - 1) if found else None
+    return max(0, int(rest.split(maxsplit=1)[0]) - sum(map(_running_threads, ours))) if found else None
+
+
+def _running_threads(pid: int) -> int:
+    """Return how many threads of a process run or are ready to; none of a process that is gone."""
+    count = 0
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        try:
+            state = stat.read_bytes().rpartition(b") ")[2]
+        except OSError:  # it ended meanwhile
+            continue
+        count += state.startswith(b"R")
+    return count
 
 
 def advise_mapped(choose: Callable[[str, str], int | None]) -> None:
