@@ -184,9 +184,9 @@ def staff_walk(url: str, caller: Callable[[], Caller], *, steps: int, places: Se
     The arguments are as for :func:`server_errors`; ``steps``: requests.
     """
     draw, found = random.Random(9), []
-    uploads, subjects = ["x"], list(_SUBJECTS)
+    uploads, subjects = [("x", b"")], list(_SUBJECTS)
     for _ in range(steps):
-        method, path, options = _step(draw, uploads, subjects)
+        method, path, options, content = _step(draw, uploads, subjects)
         who = caller()
         with httpx.Client(
             base_url=url, timeout=PATIENCE, cookies=dict(who.cookies), headers=dict(who.headers)
@@ -199,30 +199,42 @@ def staff_walk(url: str, caller: Callable[[], Caller], *, steps: int, places: Se
         if wrong := wrong_with(answer, places):
             found.append(f"{method} {path} {str(options)[:80]}: {wrong}")
         elif path.endswith("/uploads") and answer.status_code == 200:
-            uploads.append(answer.json()["upload"])
+            uploads.append((answer.json()["upload"], content))
         elif path.endswith("/documents") and answer.status_code == 200:
             subjects = [*_SUBJECTS, *(item["subject"] for item in answer.json())]
     return found
 
 
-def _step(draw: random.Random, uploads: list[str], subjects: list[str]) -> tuple[str, str, dict[str, Any]]:
-    content, upload = draw.choice(_CONTENTS), draw.choice(uploads[-3:])
-    match draw.randrange(8):
+def _json(value: dict[str, Any]) -> dict[str, Any]:
+    # httpx's own way has no words for half a surrogate pair.
+    return {"content": json.dumps(value).encode(), "headers": {"content-type": "application/json"}}
+
+
+def _step(
+    draw: random.Random, uploads: list[tuple[str, bytes]], subjects: list[str]
+) -> tuple[str, str, dict[str, Any], bytes]:
+    """Return a request's method, path and options, and the content of the document that it is about."""
+    upload, content = draw.choice(uploads[-3:])
+    match draw.randrange(10):
         case 0 | 1:
-            size = draw.choice([len(content), len(content) + 1, 1, 1 << 40])
-            return "POST", "/api/staff/uploads", {"json": {"name": draw.choice(_NAMES), "size": max(1, size)}}
-        case 2 | 3:
+            content = draw.choice(_CONTENTS)
+            size = draw.choice([len(content), len(content), len(content) + 1, 1 << 40])
+            body = _json({"name": draw.choice(_NAMES), "size": max(1, size)})
+            return "POST", "/api/staff/uploads", body, content
+        case 2 | 3 | 4:
             at = draw.choice([0, 0, 0, 1, len(content), 1 << 40])
-            return "PUT", f"/api/staff/uploads/{upload}", {"params": {"at": at}, "content": content}
-        case 4:
-            return "POST", f"/api/staff/uploads/{upload}/end", {}
-        case 5:
-            return "GET", draw.choice(["/api/staff", "/api/staff/documents", "/staff"]), {}
-        case 6:
-            return "POST", draw.choice(["/api/staff/session/stay", "/api/staff/session/end"]), {}
+            sent = draw.choice([content, content, b"other"])
+            return "PUT", f"/api/staff/uploads/{upload}", {"params": {"at": at}, "content": sent}, content
+        case 5 | 6:
+            return "POST", f"/api/staff/uploads/{upload}/end", {}, content
+        case 7:
+            return "GET", draw.choice(["/api/staff", "/api/staff/documents", "/staff"]), {}, content
+        case 8:
+            ways = ["/api/staff/session/stay"] * 4 + ["/api/staff/session/end"]
+            return "POST", draw.choice(ways), {}, content
         case _:
             kind = draw.choice(["remove", "delete", "hide", "show", "undo"])
-            return "POST", "/api/staff/changes", {"json": {"kind": kind, "subject": draw.choice(subjects)}}
+            return "POST", "/api/staff/changes", _json({"kind": kind, "subject": draw.choice(subjects)}), content
 
 
 # --- Host and Origin ---
