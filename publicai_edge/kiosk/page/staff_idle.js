@@ -11,7 +11,7 @@ let end = null; // when the session is over, in this page's time; null while nob
 export function wire(refresh, leave) {
   put(byId("idle-end"), "staff.leave");
   const stay = async () => {
-    byId("idle").close();
+    setLeft(null); // until the kiosk has told anew
     await call("POST", "/session/stay").catch(() => {});
     await refresh();
   };
