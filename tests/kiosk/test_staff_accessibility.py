@@ -80,7 +80,7 @@ def staff_views(page: Page, kiosk: Staffed, language: str, tmp_path: Path) -> It
     expect(page.locator("#deleting")).to_be_visible()
     yield "asked before a document is deleted for good"
     page.locator("#delete").click()
-    expect(page.locator("#jobs li")).to_have_count(3)
+    expect(page.locator("#jobs li")).to_have_count(2)
     expect(page.locator("#jobs progress:visible")).to_have_count(0)
     yield "a document that was deleted for good"
     soon_over(kiosk, page)
