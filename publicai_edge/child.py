@@ -256,6 +256,12 @@ def claim_stdout() -> TextIO:
     return channel
 
 
+def write_whole(file: int, data: bytes) -> None:
+    """Write to a file descriptor without a buffer that would keep it."""
+    while data:
+        data = data[os.write(file, data) :]
+
+
 def _main(target: str) -> int:
     channel = claim_stdout()
     lock = threading.Lock()

@@ -8,10 +8,12 @@ import typer
 
 from publicai_edge.cli import options
 from publicai_edge.cli.console import plain
+from publicai_edge.cli.serve import DocumentsDir
 
 if TYPE_CHECKING:
     from publicai_edge.bundle.open import Bundle
     from publicai_edge.cli.console import Console
+    from publicai_edge.cli.parts import ReadAdditions
     from publicai_edge.engine.client import WorkerEngine
     from publicai_edge.kiosk.answering import Inquiry
 
@@ -27,10 +29,13 @@ def ask(
     ] = None,
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
+    documents_dir: DocumentsDir = None,
     json_: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Ask a bundle one question: passages, then the answer with its sources; needs no network.
+
+    Documents that staff added on this machine's kiosk are searched, too, and those they hid are not.
 
     Example:  publicai-edge ask dist/demo-library-1.0.0 "When is the library open on Saturday?"
     """
@@ -58,12 +63,15 @@ def ask(
     inquiry = Inquiry(chosen, spoken, text, labels=words.load(spoken))
     layers = options.gpu_layers(gpu_layers, opened.manifest.engine.name, console)
     engine = parts.engine(opened, threads, slots=1, gpu_layers=layers)
-    value = asyncio.run(_ask(opened, inquiry, console, engine))
+    additions = parts.ReadAdditions(opened, documents_dir, console.warn)
+    value = asyncio.run(_ask(opened, inquiry, console, engine, additions))
     if json_:
         console.data(value)
 
 
-async def _ask(opened: "Bundle", inquiry: "Inquiry", console: "Console", engine: "WorkerEngine") -> dict[str, Any]:
+async def _ask(
+    opened: "Bundle", inquiry: "Inquiry", console: "Console", engine: "WorkerEngine", additions: "ReadAdditions"
+) -> dict[str, Any]:
     """Answer and print as it comes; return the whole for ``--json``."""
     from contextlib import aclosing
 
@@ -71,7 +79,7 @@ async def _ask(opened: "Bundle", inquiry: "Inquiry", console: "Console", engine:
     from publicai_edge.kiosk import answering
     from publicai_edge.kiosk.library import Library
 
-    opener = parts.documents(opened)
+    opener = parts.documents(opened, additions)
     library = Library(opener) if opener else None
     printer = _Printer(console)
     await engine.start()

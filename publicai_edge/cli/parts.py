@@ -1,18 +1,20 @@
-"""What `serve` and `ask` are put together from: the engine and the documents of a bundle."""
+"""What `serve` and `ask` are put together from: the engine and the documents of a bundle, with what staff added."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.engine.client import WorkerEngine
+from publicai_edge.errors import BundleError, HostError, PublicAIError
 from publicai_edge.kiosk.library import Documents
 from publicai_edge.knowledge.zim.check import require_installed
 
 if TYPE_CHECKING:
     from publicai_edge.engine.embedder import Embedder
     from publicai_edge.kiosk.staff_desk import Desk
+    from publicai_edge.search.combined import CombinedBase
     from publicai_edge.search.several import Place
 
 
@@ -24,12 +26,25 @@ def engine(
     return WorkerEngine(config if slots is None else replace(config, slots=slots))
 
 
-def documents(bundle: Bundle, desk: "Desk | None" = None) -> Callable[[], Documents] | None:
+class WithAdditions(Protocol):
+    """Opens a bundle's documents together with what was added to them."""
+
+    @property
+    def embedder(self) -> "Embedder | None":
+        """The bundle's search model, once it is open."""
+        ...
+
+    def open(self) -> "CombinedBase":
+        """Open them."""
+        ...
+
+
+def documents(bundle: Bundle, additions: WithAdditions | None = None) -> Callable[[], Documents] | None:
     """Return what opens the bundle's documents, or None where it has none.
 
     Args:
         bundle: what is served.
-        desk: what staff change the documents with, where they do.
+        additions: opens them with what staff added; None for the bundle's own alone.
 
     Raises:
         HostError: it has ZIM files, and what reads them is not installed.
@@ -46,8 +61,8 @@ def documents(bundle: Bundle, desk: "Desk | None" = None) -> Callable[[], Docume
         from publicai_edge.search.several import Several
 
         base: Place
-        if desk:
-            base, embedder = desk.open(), desk.embedder
+        if additions:
+            base, embedder = additions.open(), additions.embedder
         else:
             embedder = Embedder.open(embedding)
             base = KnowledgeBase.open(index, embedder)
@@ -90,3 +105,47 @@ def staff(bundle: Bundle, place: Path | None) -> "Desk | None":
     from publicai_edge.kiosk.staff_place import place_of
 
     return Desk(place_of(bundle.manifest.name, place), bundle)
+
+
+class ReadAdditions:
+    """What staff added to a bundle, read by somebody who changes nothing of it.
+
+    Args:
+        bundle: what is asked.
+        place: the folder of what they add, where one was chosen.
+        warn: told why the additions are not searched, where they are not.
+    """
+
+    def __init__(self, bundle: Bundle, place: Path | None, warn: Callable[[str], None]) -> None:
+        self._bundle = bundle
+        self._place = place
+        self._warn = warn
+        self.embedder: Embedder | None = None
+
+    def open(self) -> "CombinedBase":
+        """Open the bundle's documents and the additions.
+
+        Raises:
+            BundleError: the bundle's own documents cannot be opened.
+        """
+        from publicai_edge.kiosk.staff_place import place_to_read
+        from publicai_edge.knowledge.added.library import AddedLibrary
+        from publicai_edge.knowledge.added.shelf import Shelf
+
+        index, embedding = self._bundle.knowledge_path, self._bundle.embedding_path
+        if index is None or embedding is None:
+            raise BundleError("This bundle has no documents to add to.")
+        place = place_to_read(self._bundle.manifest.name, self._place)
+        library = AddedLibrary(Shelf(place / "documents"), index, embedding)
+        self.embedder = library.embedder
+        try:
+            library.load()
+        except PublicAIError as error:
+            self._warn(f"What staff added is not searched: {error.message} {_NEXT.get(type(error), '')}".rstrip())
+        return library.combined
+
+
+_NEXT: dict[type[PublicAIError], str] = {
+    BundleError: "Start the kiosk once: it makes the index of the additions anew where that is what is wrong.",
+    HostError: "Ask as the user who runs the kiosk, with sudo for a service of the system.",
+}

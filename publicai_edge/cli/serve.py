@@ -36,6 +36,14 @@ FullScreen = Annotated[
 ShareStatus = Annotated[
     bool, typer.Option("--share-status", help="Let other machines read /status, the operator's page.")
 ]
+Printing = Annotated[
+    bool | None,
+    typer.Option(
+        "--printing/--no-printing",
+        help="Offer to print answers (default: yes, but not with --fullscreen, where it prints without a dialog).",
+        show_default=False,
+    ),
+]
 
 
 def serve(
@@ -45,6 +53,7 @@ def serve(
     name: Names = None,
     open_: Open = False,
     fullscreen: FullScreen = False,
+    printing: Printing = None,
     share_status: ShareStatus = False,
     threads: options.Threads = None,
     slots: Slots = None,
@@ -91,7 +100,7 @@ def serve(
             console.data({"url": address, "api": f"{address}v1"}, address)
             console.say("The kiosk is open. Press Ctrl-C to stop it.")
             if browser:
-                shown.enter_context(screen.filled(browser, address, console.warn))
+                shown.enter_context(screen.filled(browser, address, console.warn, printing=bool(printing)))
             elif open_:
                 _open_page(address, console)
 
@@ -105,6 +114,7 @@ def serve(
             staff=staff,
             state=place_of(opened.manifest.name, documents_dir),
             share_status=share_status,
+            printing=not fullscreen if printing is None else printing,
             on_ready=on_ready,
         )
     console.say("The kiosk is closed.")

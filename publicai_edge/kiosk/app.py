@@ -53,6 +53,7 @@ def create_app(
     sessions: Sessions | None = None,
     slips: Slips | None = None,
     share_status: bool = False,
+    printing: bool = True,
     staff: Desk | None = None,
 ) -> FastAPI:
     """Return the kiosk's application; ``app.state.kiosk`` is its :class:`Kiosk`.
@@ -65,6 +66,7 @@ def create_app(
         sessions: the patrons' sessions; made from the manifest unless given.
         slips: keeps what patrons tell of wrong answers; None where there is no place for them.
         share_status: let other machines read ``/status``, too.
+        printing: whether the page offers to print an answer.
         staff: what staff change the documents with; None where the bundle has none.
     """
     manifest = bundle.manifest
@@ -77,6 +79,7 @@ def create_app(
         embeddings=Embeddings(bundle.embedding_path) if bundle.embedding_path else None,
         slips=slips,
         staff=staff,
+        printing=printing,
     )
     # The interactive documentation pages load scripts from elsewhere, so there are none.
     scrubber = Scrubber([part.scrub for part in (kiosk.library, kiosk.embeddings) if part])

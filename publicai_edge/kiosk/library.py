@@ -80,10 +80,20 @@ class Library:
         """
         return await self._call(lambda base: base.document(source))
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes that read documents for this one, such as those of ZIM files."""
+        return tuple(getattr(self._opened.result(), "pids", ())) if self.state == "ready" and self._opened else ()
+
     def scrub(self) -> None:
-        """Have the thread that searches overwrite what it has let go."""
+        """Have the thread that searches, and processes that read for it, overwrite what they have let go."""
         with contextlib.suppress(RuntimeError):  # it has been let go
-            self._thread.submit(scrub_thread)
+            self._thread.submit(self._scrub)
+
+    def _scrub(self) -> None:
+        if self.state == "ready" and self._opened and (others := getattr(self._opened.result(), "scrub", None)):
+            others()
+        scrub_thread()
 
     def close(self) -> None:
         """Let the documents go; a search under way is not waited for."""

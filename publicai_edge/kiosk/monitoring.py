@@ -127,8 +127,12 @@ def exposition(kiosk: Kiosk) -> str:
         lines += _family("publicai_edge_stored_states", "gauge", meaning, stored)
     memory: list[tuple[_Labels, float]] = [
         ((("process", name),), used)
-        for name, pid in (("web", os.getpid()), ("worker", status.facts.get("pid")))
-        if (used := resident_bytes(pid)) is not None
+        for name, used in (
+            ("web", resident_bytes(os.getpid())),
+            ("worker", resident_bytes(status.facts.get("pid"))),
+            ("zim", readers_bytes(kiosk)),
+        )
+        if used is not None
     ]
     if memory:
         lines += _family("publicai_edge_resident_memory_bytes", "gauge", "Memory in use, by process.", memory)
@@ -149,6 +153,13 @@ def _family(name: str, kind: str, meaning: str, samples: list[tuple[_Labels, flo
 
 def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def readers_bytes(kiosk: Kiosk) -> int | None:
+    """Return the resident memory of the processes that read ZIM files; None where there are none."""
+    found = [resident_bytes(pid) for pid in (kiosk.library.pids if kiosk.library else ())]
+    known = [used for used in found if used is not None]
+    return sum(known) if known else None
 
 
 def resident_bytes(pid: Any) -> int | None:

@@ -9,7 +9,6 @@ import os
 import time
 from dataclasses import dataclass
 from datetime import datetime
-from importlib import resources
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
@@ -21,14 +20,13 @@ from publicai_edge.bundle.install.layout import Layout, tag_of, version_of
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.bundle.signing import vouching
 from publicai_edge.errors import PublicAIError
-from publicai_edge.kiosk import words
-from publicai_edge.kiosk.monitoring import resident_bytes
+from publicai_edge.kiosk import page_files, words
+from publicai_edge.kiosk.monitoring import readers_bytes, resident_bytes
 from publicai_edge.kiosk.slips import MOST
 from publicai_edge.kiosk.staff_routes import is_here
 from publicai_edge.kiosk.state import Kiosk
 from publicai_edge.kiosk.watch import troubles
 
-PAGE = "status.html"
 _CHANGES = ("installed", "rolled back")
 
 
@@ -44,7 +42,6 @@ class _Fixed:
 def operator_routes(kiosk: Kiosk, *, shared: bool) -> APIRouter:
     """Return the routes; ``shared`` lets other machines read them, too."""
     router = APIRouter()
-    page = (resources.files(__package__) / "page" / PAGE).read_bytes()
     fixed: list[_Fixed] = []
 
     def refuse_others(request: Request) -> None:
@@ -54,7 +51,7 @@ def operator_routes(kiosk: Kiosk, *, shared: bool) -> APIRouter:
     @router.get("/status", include_in_schema=False)
     async def show(request: Request) -> Response:
         refuse_others(request)
-        return Response(page, media_type="text/html; charset=utf-8")
+        return Response(page_files.page("status.html"), media_type=page_files.MEDIA_TYPES[".html"])
 
     @router.get("/api/operator-status")
     async def status(request: Request) -> dict[str, Any]:
@@ -125,6 +122,7 @@ def describe(kiosk: Kiosk, fixed: _Fixed) -> dict[str, Any]:
             "memory_available": available if total else None,
             "memory_web": resident_bytes(os.getpid()),
             "memory_worker": resident_bytes(engine.facts.get("pid")),
+            "memory_zim": readers_bytes(kiosk),
         },
     }
 

@@ -9,7 +9,6 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from importlib import resources
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Cookie, HTTPException, Request, Response
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from publicai_edge.bundle.manifest import Manifest
 from publicai_edge.errors import PublicAIError
+from publicai_edge.kiosk import page_files
 from publicai_edge.kiosk.answering import MOST_QUESTION_LETTERS, Inquiry, Turn, answer, clean
 from publicai_edge.kiosk.events import AnswerDone, AnswerText, to_json
 from publicai_edge.kiosk.replies import error_code, retry_after, unavailable
@@ -26,13 +26,6 @@ from publicai_edge.kiosk.staff_routes import offers
 from publicai_edge.kiosk.state import Kiosk
 from publicai_edge.kiosk.streaming import Stream
 from publicai_edge.kiosk.words import OPERATOR_WORDS, direction, spoken
-
-_MEDIA_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
 
 
 class Question(BaseModel):
@@ -55,19 +48,15 @@ def page_routes(kiosk: Kiosk) -> APIRouter:
 
 
 def _add_files(router: APIRouter) -> None:
-    files = {
-        item.name: (item.read_bytes(), _MEDIA_TYPES["." + item.name.rpartition(".")[2]])
-        for item in (resources.files(__package__) / "page").iterdir()
-        if "." + item.name.rpartition(".")[2] in _MEDIA_TYPES
-    }
+    files = page_files.static()
 
     @router.get("/", include_in_schema=False)
     async def page() -> Response:
-        return Response(files["index.html"][0], media_type=files["index.html"][1])
+        return Response(page_files.page("index.html"), media_type=page_files.MEDIA_TYPES[".html"])
 
     @router.get("/static/{name}", include_in_schema=False)
     async def static(name: str) -> Response:
-        if name not in files or name.endswith(".html"):
+        if name not in files:
             raise HTTPException(404)
         return Response(files[name][0], media_type=files[name][1])
 
@@ -130,6 +119,7 @@ def describe(kiosk: Kiosk) -> dict[str, Any]:
         "session_minutes": manifest.session_minutes,
         "longest_question": MOST_QUESTION_LETTERS,
         "slips": level(kiosk),
+        "printing": kiosk.printing,
     }
 
 

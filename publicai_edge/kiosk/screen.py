@@ -1,8 +1,8 @@
 """A browser that fills the screen with the kiosk's page and nothing else: no address line, no tabs, no history.
 
 Invariants: each start has a new profile, in memory where the system has a folder for that, and it is removed when the
-browser ends; a browser that was closed or crashed is started again; when the kiosk ends, so does the browser, with all
-its processes.
+browser ends; printing opens no dialog, which could save files as well; a browser that was closed or crashed is started
+again; when the kiosk ends, so does the browser, with all its processes.
 """
 
 import contextlib
@@ -77,11 +77,19 @@ class Browser:
         """Whether it takes Firefox's options, and not Chromium's."""
         return "firefox" in Path(self.program).name.lower()
 
-    def command(self, address: str, profile: Path) -> list[str]:
-        """Return the command that fills the screen with an address; writes settings into the profile."""
+    def command(self, address: str, profile: Path, *, printing: bool = False) -> list[str]:
+        """Return the command that fills the screen with an address; writes settings into the profile.
+
+        Args:
+            address: the page's.
+            profile: a folder for the browser's own files.
+            printing: print without a dialog; otherwise the page has no button for it.
+        """
         if not self.is_firefox:
-            return [self.program, *_CHROMIUM_OPTIONS, f"--user-data-dir={profile}", address]
-        lines = (f'user_pref("{name}", {value});\n' for name, value in _FIREFOX_SETTINGS.items())
+            silent = ["--kiosk-printing"] if printing else []
+            return [self.program, *_CHROMIUM_OPTIONS, *silent, f"--user-data-dir={profile}", address]
+        settings = _FIREFOX_SETTINGS | ({"print.always_print_silent": "true"} if printing else {})
+        lines = (f'user_pref("{name}", {value});\n' for name, value in settings.items())
         (profile / "user.js").write_text("".join(lines), "utf-8")
         return [self.program, "--new-instance", "--profile", str(profile), "--kiosk", address]
 
@@ -110,16 +118,17 @@ def find() -> Browser:
 
 
 @contextmanager
-def filled(browser: Browser, address: str, warn: Callable[[str], None]) -> Iterator[None]:
+def filled(browser: Browser, address: str, warn: Callable[[str], None], *, printing: bool = False) -> Iterator[None]:
     """Keep the page on the screen until the end of the block.
 
     Args:
         browser: as :func:`find` gives it.
         address: the page's.
         warn: told, in a thread, that the browser does not come up.
+        printing: as :meth:`Browser.command` has it.
     """
     ended = threading.Event()
-    keeper = threading.Thread(target=_keep, args=(browser, address, warn, ended), name="screen", daemon=True)
+    keeper = threading.Thread(target=_keep, args=(browser, address, warn, ended, printing), name="screen", daemon=True)
     keeper.start()
     try:
         yield
@@ -128,12 +137,12 @@ def filled(browser: Browser, address: str, warn: Callable[[str], None]) -> Itera
         keeper.join(2 * _PATIENCE)
 
 
-def _keep(browser: Browser, address: str, warn: Callable[[str], None], ended: threading.Event) -> None:
+def _keep(browser: Browser, address: str, warn: Callable[[str], None], ended: threading.Event, printing: bool) -> None:
     in_a_row = 0
     while not ended.is_set():
         began = time.monotonic()
         try:
-            code = _show(browser, address, ended)
+            code = _show(browser, address, ended, printing)
         except OSError as error:
             warn(f"{browser.program} cannot be started: {error.strerror or error}. Open {address} in a browser.")
             return
@@ -147,12 +156,12 @@ def _keep(browser: Browser, address: str, warn: Callable[[str], None], ended: th
         ended.wait(_PAUSE)
 
 
-def _show(browser: Browser, address: str, ended: threading.Event) -> int:
+def _show(browser: Browser, address: str, ended: threading.Event, printing: bool) -> int:
     """Run the browser once, until it ends or has to; return its code."""
     parent = _MEMORY if os.access(_MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="publicai-edge-screen-", dir=parent, ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
-            browser.command(address, Path(folder)),
+            browser.command(address, Path(folder), printing=printing),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,  # browsers tell there what nobody here asked

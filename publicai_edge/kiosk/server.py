@@ -45,6 +45,7 @@ def serve(
     staff: "Desk | None" = None,
     state: Path | None = None,
     share_status: bool = False,
+    printing: bool = True,
     on_ready: Callable[[str], None],
 ) -> None:
     """Serve a bundle until Ctrl-C.
@@ -59,6 +60,7 @@ def serve(
         staff: what staff change the documents with; None where the bundle has none.
         state: the kiosk's own folder, which outlives updates; None where nothing is to be kept.
         share_status: let other machines read the operator's page, too.
+        printing: whether the page offers to print an answer.
         on_ready: told the page's address once it can be opened; the model may still be loading.
 
     Raises:
@@ -81,6 +83,7 @@ def serve(
             staff=staff,
             slips=Slips(state) if state else None,
             share_status=share_status,
+            printing=printing,
         )
         _run(app, listener, lambda: on_ready(page_address(host, taken)))
 

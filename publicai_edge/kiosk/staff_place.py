@@ -21,3 +21,15 @@ def place_of(name: str, chosen: Path | None = None) -> Path:
     import platformdirs
 
     return platformdirs.user_state_path() / f"publicai-edge-{name}"
+
+
+def place_to_read(name: str, chosen: Path | None = None, services: Path = Path("/var/lib")) -> Path:
+    """Return the folder whose documents somebody who is not the kiosk means, for a bundle called ``name``.
+
+    It is the one of :func:`place_of`; or, where nothing was ever added there, that of a service that root installed.
+    """
+    own, of_service = place_of(name, chosen), services / f"publicai-edge-{name}"
+    told = chosen is not None or VARIABLE in os.environ
+    if not told and not os.path.lexists(own / "documents") and os.path.lexists(of_service):
+        return of_service
+    return own

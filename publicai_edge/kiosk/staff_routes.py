@@ -8,8 +8,6 @@ before. No answer holds anything that a patron typed.
 
 import asyncio
 import ipaddress
-from functools import cache
-from importlib import resources
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Cookie, Depends, Header, HTTPException, Query, Request, Response
@@ -17,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.responses import JSONResponse
 
 from publicai_edge.errors import HostError
-from publicai_edge.kiosk import staff_code
+from publicai_edge.kiosk import page_files, staff_code
 from publicai_edge.kiosk.replies import error_reply
-from publicai_edge.kiosk.staff_desk import Desk, RefusedError
+from publicai_edge.kiosk.staff_desk import Desk
+from publicai_edge.kiosk.staff_folder import RefusedError
 from publicai_edge.kiosk.staff_sessions import COOKIE, HEADER, IDLE_SECONDS, StaffSession
 from publicai_edge.kiosk.staff_uploads import PIECE_BYTES, Upload, plain_name
 from publicai_edge.kiosk.state import Kiosk
@@ -28,6 +27,7 @@ from publicai_edge.knowledge.extract import SUFFIXES
 _PASSED_ON = ("forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip")
 _COOKIE_TAIL = "Path=/api/staff; HttpOnly; SameSite=Strict"
 _LARGEST = 1 << 40
+_OTHER_NAMES = {".htm", ".markdown", ".text", ".xhtml"}  # of formats that staff are told by their usual one
 
 
 class _Body(BaseModel):
@@ -50,7 +50,7 @@ class NewUpload(_Body):
 class NewChange(_Body):
     """The body of ``POST /api/staff/changes``; ``subject`` is a document's, as the list has it."""
 
-    kind: Literal["remove", "hide", "show", "undo"]
+    kind: Literal["remove", "delete", "hide", "show", "undo"]
     subject: Annotated[str, StringConstraints(max_length=4096)] = ""
 
 
@@ -84,15 +84,10 @@ def _only_here(request: Request) -> None:
         raise HTTPException(403, "The staff page opens on the kiosk itself only.")
 
 
-@cache
-def _page() -> bytes:
-    return (resources.files(__package__) / "page" / "staff.html").read_bytes()
-
-
 def _add_page(router: APIRouter) -> None:
     @router.get("/staff", include_in_schema=False)
     async def page() -> Response:
-        return Response(_page(), media_type="text/html; charset=utf-8")
+        return Response(page_files.page("staff.html"), media_type=page_files.MEDIA_TYPES[".html"])
 
 
 def _add_session(router: APIRouter, kiosk: Kiosk) -> None:
@@ -107,7 +102,8 @@ def _add_session(router: APIRouter, kiosk: Kiosk) -> None:
             on = desk is not None and await asyncio.to_thread(desk.code) is not None
             return {"on": on, "signed_in": False, "wait": round(desk.gate.wait) if desk else 0}
         shown = await asyncio.to_thread(desk.describe)
-        return {"on": True, "signed_in": True, "token": session.token, **_facts(), **shown}
+        left = round(desk.sessions.left(session))
+        return {"on": True, "signed_in": True, "token": session.token, "idle_left": left, **_facts(), **shown}
 
     @router.post("/api/staff/session")
     async def sign_in(body: Code) -> Response:
@@ -140,7 +136,7 @@ def _add_session(router: APIRouter, kiosk: Kiosk) -> None:
 
 
 def _facts() -> dict[str, Any]:
-    formats = sorted({suffix.lstrip(".").upper() for suffix in SUFFIXES})
+    formats = sorted({suffix.lstrip(".").upper() for suffix in SUFFIXES if suffix not in _OTHER_NAMES})
     return {"idle_seconds": IDLE_SECONDS, "piece_bytes": PIECE_BYTES, "formats": formats, "suffixes": SUFFIXES}
 
 
@@ -173,6 +169,11 @@ def _add_documents(router: APIRouter, kiosk: Kiosk) -> None:
         return await asyncio.to_thread(_desk(kiosk).documents)
 
     changes = APIRouter(dependencies=[Depends(signed_in)])
+
+    @changes.post("/api/staff/session/stay")
+    async def stay() -> dict[str, bool]:
+        """Begin the idle time anew."""
+        return {"stays": True}
 
     @changes.post("/api/staff/uploads")
     async def begin(body: NewUpload) -> Response:
@@ -210,9 +211,13 @@ def _add_documents(router: APIRouter, kiosk: Kiosk) -> None:
 
     @changes.post("/api/staff/changes")
     async def change(body: NewChange) -> Response:
-        """Remove an added document, hide or show one of the bundle, or take the last change back."""
+        """Remove or delete an added document, hide or show one of the bundle, or take the last change back."""
+        desk = _desk(kiosk)
         try:
-            await asyncio.to_thread(_desk(kiosk).change, body.kind, body.subject)
+            if body.kind == "delete":
+                await asyncio.to_thread(desk.delete, body.subject)
+            else:
+                await asyncio.to_thread(desk.change, body.kind, body.subject)
         except RefusedError as error:
             return _refusal(error)
         return JSONResponse({"changed": True})

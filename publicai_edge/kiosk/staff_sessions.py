@@ -59,6 +59,10 @@ class StaffSessions:
         session.touched = self._clock()
         return session
 
+    def left(self, session: StaffSession) -> float:
+        """Return the seconds after which a session is over unless it is used."""
+        return max(0.0, session.touched + IDLE_SECONDS - self._clock())
+
     def end(self, cookie: str | None) -> None:
         """End a session."""
         self._held.pop(cookie or "", None)

@@ -30,6 +30,7 @@ class Kiosk:
     slips: Slips | None = None
     started: float = field(default_factory=time.monotonic)
     staff: Desk | None = None
+    printing: bool = True
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 

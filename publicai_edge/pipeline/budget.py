@@ -8,6 +8,7 @@ from publicai_edge import gguf
 from publicai_edge.artifact import Blob
 from publicai_edge.engine import warm
 from publicai_edge.errors import RecipeError
+from publicai_edge.knowledge import zim
 from publicai_edge.recipe import Recipe, Target
 from publicai_edge.tuning import Tuning
 
@@ -20,16 +21,22 @@ _F16_BYTES = 2  # what the model's bytes per token are told in
 
 @dataclass(frozen=True)
 class Need:
-    """What a bundle takes of a device, in bytes."""
+    """What a bundle takes of a device, in bytes; ``readers``: the processes that read its ZIM files."""
 
     disk: int
     weights: int
     cache: int
+    readers: int = 0
 
     @property
     def memory(self) -> int:
         """Weights, KV cache, the programs, and the system under them."""
-        return self.weights + self.cache + _PROGRAM_BYTES + _SYSTEM_BYTES
+        return self.weights + self.cache + self.programs
+
+    @property
+    def programs(self) -> int:
+        """The programs, and the system under them."""
+        return _PROGRAM_BYTES + self.readers + _SYSTEM_BYTES
 
 
 def check(
@@ -52,7 +59,7 @@ def check(
         )
     disk = sum(blob.size for blob in payload.values())
     weights = sum(blob.size for path, blob in payload.items() if path.startswith(f"{model_folder}/"))
-    need = Need(disk, weights, _cache(recipe, model, warm_tokens))
+    need = Need(disk, weights, _cache(recipe, model, warm_tokens), _readers(recipe))
     for problem, instead in _problems(recipe.target, need):
         raise RecipeError(
             f"The bundle does not fit the device: {problem}.",
@@ -63,8 +70,12 @@ def check(
 
 def too_large(recipe: Recipe, model: Mapping[str, Any], model_bytes: int, other_bytes: int) -> str | None:
     """Return why a model of this size does not fit the device beside the bundle's other files, or None."""
-    need = Need(model_bytes + other_bytes, model_bytes, _cache(recipe, model, {}))
+    need = Need(model_bytes + other_bytes, model_bytes, _cache(recipe, model, {}), _readers(recipe))
     return next((problem for problem, _ in _problems(recipe.target, need)), None)
+
+
+def _readers(recipe: Recipe) -> int:
+    return zim.READER_BYTES * len(recipe.knowledge.zim) if recipe.knowledge else 0
 
 
 def _cache(recipe: Recipe, model: Mapping[str, Any], warm_tokens: Mapping[str, int]) -> int:
@@ -87,7 +98,7 @@ def _problems(target: Target, need: Need) -> Iterator[tuple[str, str]]:
     if need.memory > target.ram_gb * 1e9:
         yield (
             f"weights {need.weights / 1e9:.2f} GB, KV cache {need.cache / 1e9:.2f} GB, program and system "
-            f"{(_PROGRAM_BYTES + _SYSTEM_BYTES) / 1e9:.2f} GB make {need.memory / 1e9:.2f} GB, and target.ram_gb is "
+            f"{need.programs / 1e9:.2f} GB make {need.memory / 1e9:.2f} GB, and target.ram_gb is "
             f"{target.ram_gb:g}",
             "a smaller quantize.type, target.context or model",
         )

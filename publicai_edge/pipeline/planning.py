@@ -252,6 +252,7 @@ def _use(recipe: Recipe, other_disk: int) -> Use:
         int(question),
         other_disk,
         recipe.embedding is not None,
+        len(recipe.knowledge.zim) if recipe.knowledge else 0,
     )
 
 

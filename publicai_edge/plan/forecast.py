@@ -6,6 +6,7 @@ from typing import Any
 
 from publicai_edge import gguf
 from publicai_edge.engine import fit, warm
+from publicai_edge.knowledge import zim
 from publicai_edge.plan.cost import Cost
 from publicai_edge.plan.device import Profile, Range
 
@@ -51,6 +52,7 @@ class Use:
         question_tokens: that are read before an answer: the question, and the passages with it.
         other_disk: bytes of everything beside the model and the stored prompts.
         search: whether there is a search model.
+        zims: ZIM files, of which a process of its own reads each.
     """
 
     context: int
@@ -60,6 +62,7 @@ class Use:
     question_tokens: int
     other_disk: int
     search: bool
+    zims: int = 0
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ def forecast(model: Model, use: Use, device: Profile, wanted: Wanted = Wanted())
     """Return what is expected."""
     cells = warm.cells(use.context, use.patrons) + use.shared_tokens
     need = replace(fit.need(model.header, cells=cells, outputs=use.patrons), weights=model.size)
-    beside = _SERVER_BYTES + (_SEARCH_BYTES if use.search else 0)
+    beside = _SERVER_BYTES + (_SEARCH_BYTES if use.search else 0) + use.zims * zim.READER_BYTES
     stored = use.shared_tokens * fit.kv_bytes_per_cell(model.header)
     speed = device.speed
     first = rate = None

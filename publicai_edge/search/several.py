@@ -62,6 +62,17 @@ class Several:
         """Return the passages of the document ``source``, from the first place that has it."""
         return next((list(found) for place in self._places if (found := place.document(source))), [])
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes that read for them."""
+        return tuple(pid for place in self._places for pid in getattr(place, "pids", ()))
+
+    def scrub(self) -> None:
+        """Have other processes overwrite what they have let go."""
+        for place in self._places:
+            if scrub := getattr(place, "scrub", None):
+                scrub()
+
     def close(self) -> None:
         """Let all of them go."""
         for place in self._places:

@@ -1,8 +1,11 @@
 """Requests that nobody honest sends to a kiosk: made from its own OpenAPI schema, and by hand."""
 
 import json
+import random
+import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -12,13 +15,62 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.kiosk.conftest import PATIENCE
 
+# --- what no answer may be ---
+
+_TRACES = re.compile(r'Traceback \(most recent|File \\?"|\.py\b\\?",? line \d|site-packages|object at 0x')
+
+
+def wrong_with(answer: Any, places: Sequence[str] = ()) -> str:
+    """Say what is wrong with an answer: a 5xx, a traceback, a path of this machine; "" where nothing is.
+
+    Args:
+        answer: has a ``status_code`` and a ``text``.
+        places: folders of this machine that no answer may name.
+    """
+    if answer.status_code >= 500:
+        return str(answer.status_code)
+    if _TRACES.search(answer.text):
+        return f"{answer.status_code}, and a trace of the program in it"
+    named = [place for place in places if place in answer.text]
+    return f"{answer.status_code}, and {named[0]} in it" if named else ""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sends the requests.
+
+    Attributes:
+        cookies: of a browser that is signed in.
+        headers: of the same.
+    """
+
+    cookies: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
+NOBODY = Caller({}, {})
+
 # --- from the schema ---
 
 
-def server_errors(url: str, description: dict[str, Any], *, each: int) -> list[str]:
-    """Send ``each`` generated requests to every operation of an OpenAPI description; return the 5xx answers.
+def server_errors(
+    url: str,
+    description: dict[str, Any],
+    *,
+    each: int,
+    caller: Callable[[], Caller] = lambda: NOBODY,
+    places: Sequence[str] = (),
+) -> list[str]:
+    """Send ``each`` generated requests to every operation of an OpenAPI description; return what is wrong with answers.
 
     Half of them are made to fit the description, half to break it.
+
+    Args:
+        url: the kiosk's.
+        description: its OpenAPI description.
+        each: requests to an operation.
+        caller: asked before each request who sends it.
+        places: as :func:`wrong_with`.
     """
     import schemathesis
     from schemathesis.generation import GenerationMode
@@ -34,9 +86,11 @@ def server_errors(url: str, description: dict[str, Any], *, each: int) -> list[s
                       suppress_health_check=list(HealthCheck))  # fmt: skip
             @given(case=operation.as_strategy(generation_mode=mode))
             def one(case: Any) -> None:
-                answer = case.call(base_url=url, timeout=PATIENCE)
-                if answer.status_code >= 500:
-                    found.append(f"{case.method} {case.formatted_path}: {answer.status_code}")
+                who = caller()
+                case.cookies = {**(case.cookies or {}), **who.cookies}
+                answer = case.call(base_url=url, timeout=PATIENCE, headers=dict(who.headers))
+                if wrong := wrong_with(answer, places):
+                    found.append(f"{case.method} {case.formatted_path}: {wrong}")
 
             try:
                 one()
@@ -70,28 +124,117 @@ _FIELDS = ["temperature", "max_tokens", "stop", "seed", "top_p", "stream", "stre
            "repeat_penalty"]  # fmt: skip
 
 
+STAFF_BODIES: dict[str, dict[str, Any]] = {
+    "/api/staff/session": {"code": "1234-5678-9012"},
+    "/api/staff/session/end": {},
+    "/api/staff/session/stay": {},
+    "/api/staff/uploads": {"name": "permits.md", "size": 100},
+    "/api/staff/uploads/x/end": {},
+    "/api/staff/changes": {"kind": "hide", "subject": "rules.md"},
+}
+
+
 def odd_bodies(path: str) -> Iterator[bytes]:
     """Yield bodies for a route, each odd in one place."""
-    good = BODIES[path]
+    good = (BODIES | STAFF_BODIES)[path]
     yield from _WHOLE
     for name in (*good, *(_FIELDS if path.startswith("/v1") else ["extra"])):
         for value in _VALUES:
             yield json.dumps(good | {name: "@"}).replace('"@"', value).encode()
 
 
-def odd_answers(url: str, *, every: int = 1) -> list[str]:
-    """Send one in ``every`` odd bodies to its route; return the 5xx answers and what was not answered at all."""
+def odd_answers(
+    url: str,
+    *,
+    every: int = 1,
+    paths: Sequence[str] = tuple(BODIES),
+    caller: Callable[[], Caller] = lambda: NOBODY,
+    places: Sequence[str] = (),
+) -> list[str]:
+    """Send one in ``every`` odd bodies to its route; return what is wrong with answers, or was not answered at all.
+
+    The arguments are as for :func:`server_errors`; ``paths``: the routes.
+    """
     found = []
-    with httpx.Client(base_url=url, timeout=PATIENCE) as client:
-        for path in BODIES:
-            for body in islice(odd_bodies(path), 0, None, every):
+    for path in paths:
+        for body in islice(odd_bodies(path), 0, None, every):
+            who = caller()
+            headers = {"content-type": "application/json", **who.headers}
+            with httpx.Client(base_url=url, timeout=PATIENCE, cookies=dict(who.cookies)) as client:
                 try:
-                    answer = client.post(path, content=body, headers={"content-type": "application/json"})
-                    if answer.status_code >= 500:
-                        found.append(f"{path} {body[:80]!r}: {answer.status_code}")
+                    if wrong := wrong_with(client.post(path, content=body, headers=headers), places):
+                        found.append(f"{path} {body[:80]!r}: {wrong}")
                 except httpx.HTTPError as error:
                     found.append(f"{path} {body[:80]!r}: {type(error).__name__}")
     return found
+
+
+# --- as staff, in an odd order ---
+
+_NAMES = ["a.md", "b.txt", "c.pdf", "d.docx", "e.epub", "f.html", "../../etc/passwd.txt", "\u202egpj.txt", "CON.txt",
+          "a" * 900 + ".md", ".md", "..txt", "a\x00b.md", "\ud83d\ude00.md", "x.exe", "/", "C:\\x.md"]  # fmt: skip
+_CONTENTS = [b"# Fees\n\nA card costs five euros.", b"", b"\x00" * 300, b"%PDF-1.7 broken", b"PK\x03\x04 broken",
+             b"\xff\xfe", b"<html><p>" * 500, b"{\\rtf1", b"\xef\xbb\xbf# T\n\ntext", b"word " * 2000]  # fmt: skip
+_SUBJECTS = ["rules.md", "hours.md", "../rules.md", "", "0" * 16, "added/x", "\u0000", "rules.md/", "a" * 4096]
+
+
+def staff_walk(url: str, caller: Callable[[], Caller], *, steps: int, places: Sequence[str] = ()) -> list[str]:
+    """Do what staff can do, in an order that no page would; return what is wrong with answers.
+
+    The arguments are as for :func:`server_errors`; ``steps``: requests.
+    """
+    draw, found = random.Random(9), []
+    uploads, subjects = [("x", b"")], list(_SUBJECTS)
+    for _ in range(steps):
+        method, path, options, content = _step(draw, uploads, subjects)
+        who = caller()
+        with httpx.Client(
+            base_url=url, timeout=PATIENCE, cookies=dict(who.cookies), headers=dict(who.headers)
+        ) as client:
+            try:
+                answer = client.request(method, path, **options)
+            except httpx.HTTPError as error:
+                found.append(f"{method} {path}: {type(error).__name__}")
+                continue
+        if wrong := wrong_with(answer, places):
+            found.append(f"{method} {path} {str(options)[:80]}: {wrong}")
+        elif path.endswith("/uploads") and answer.status_code == 200:
+            uploads.append((answer.json()["upload"], content))
+        elif path.endswith("/documents") and answer.status_code == 200:
+            subjects = [*_SUBJECTS, *(item["subject"] for item in answer.json())]
+    return found
+
+
+def _json(value: dict[str, Any]) -> dict[str, Any]:
+    # httpx's own way has no words for half a surrogate pair.
+    return {"content": json.dumps(value).encode(), "headers": {"content-type": "application/json"}}
+
+
+def _step(
+    draw: random.Random, uploads: list[tuple[str, bytes]], subjects: list[str]
+) -> tuple[str, str, dict[str, Any], bytes]:
+    """Return a request's method, path and options, and the content of the document that it is about."""
+    upload, content = draw.choice(uploads[-3:])
+    match draw.randrange(10):
+        case 0 | 1:
+            content = draw.choice(_CONTENTS)
+            size = draw.choice([len(content), len(content), len(content) + 1, 1 << 40])
+            body = _json({"name": draw.choice(_NAMES), "size": max(1, size)})
+            return "POST", "/api/staff/uploads", body, content
+        case 2 | 3 | 4:
+            at = draw.choice([0, 0, 0, 1, len(content), 1 << 40])
+            sent = draw.choice([content, content, b"other"])
+            return "PUT", f"/api/staff/uploads/{upload}", {"params": {"at": at}, "content": sent}, content
+        case 5 | 6:
+            return "POST", f"/api/staff/uploads/{upload}/end", {}, content
+        case 7:
+            return "GET", draw.choice(["/api/staff", "/api/staff/documents", "/staff"]), {}, content
+        case 8:
+            ways = ["/api/staff/session/stay"] * 4 + ["/api/staff/session/end"]
+            return "POST", draw.choice(ways), {}, content
+        case _:
+            kind = draw.choice(["remove", "delete", "hide", "show", "undo"])
+            return "POST", "/api/staff/changes", _json({"kind": kind, "subject": draw.choice(subjects)}), content
 
 
 # --- Host and Origin ---

@@ -4,7 +4,8 @@ Said exactly: while the engine is ready, the one 5xx is 503 with ``Retry-After``
 not, ``/health`` says 503, which is what it is asked for, and so do the routes that need it, with ``Retry-After``.
 """
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,23 @@ import pytest
 
 from publicai_edge.bundle.open import open_bundle
 from publicai_edge.errors import OverloadedError
-from publicai_edge.kiosk import guard, page_routes
+from publicai_edge.kiosk import guard, page_routes, staff_desk, staff_routes
 from publicai_edge.kiosk.app import create_app
+from publicai_edge.kiosk.staff_sessions import COOKIE, HEADER
 from publicai_edge.pipeline.build import Built
-from tests.faults.kiosk_requests import BODIES, admitted, odd_answers, routes, server_errors
+from tests.faults.kiosk_requests import (
+    BODIES,
+    STAFF_BODIES,
+    Caller,
+    admitted,
+    odd_answers,
+    routes,
+    server_errors,
+    staff_walk,
+)
 from tests.kiosk.conftest import Running, manifest, running, write_bundle
 from tests.kiosk.fakes import FakeDocuments, FakeEngine
+from tests.kiosk.staff import CODE, Staffed, staffed, write_library
 from tests.kiosk.test_embeddings import write_model
 from tests.service.conftest import PROGRAM, Kiosk
 
@@ -51,6 +63,76 @@ def test_no_request_of_thousands_makes_the_kiosk_fail(kiosk: Running) -> None:
 @pytest.mark.promise("R9")
 def test_no_odd_body_makes_the_kiosk_fail(kiosk: Running) -> None:
     assert odd_answers(kiosk.url, every=7) == []
+
+
+# --- signed in as staff: more routes do something, and more of the machine is near ---
+
+
+@pytest.fixture
+def staff(tmp_path: Path) -> Iterator[Staffed]:
+    with staffed(write_library(tmp_path / "bundle"), tmp_path / "state") as held:
+        yield held
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> list[str]:
+    """Folders of this machine: of the bundle and the kiosk, of the program, of Python."""
+    return [str(tmp_path), str(Path(staff_desk.__file__).parent), sys.prefix, sys.base_prefix, str(Path.home()) + "/"]
+
+
+def signed_in(staff: Staffed) -> Callable[[], Caller]:
+    """Return who sends requests: somebody with a session that has just begun, whatever ended the one before."""
+
+    def caller() -> Caller:
+        session = staff.desk.sessions.open()
+        return Caller({COOKIE: session.cookie}, {HEADER: session.token})
+
+    return caller
+
+
+def staff_description(staff: Staffed) -> dict[str, Any]:
+    whole = description(staff.running)
+    return whole | {"paths": {path: item for path, item in whole["paths"].items() if path.startswith("/api/staff")}}
+
+
+def test_those_who_are_signed_in_here_are_let_in(staff: Staffed) -> None:
+    who = signed_in(staff)()
+    client = staff.running.client()
+    client.cookies.update(dict(who.cookies))
+    answer = client.post("/api/staff/changes", json=STAFF_BODIES["/api/staff/changes"], headers=dict(who.headers))
+    assert answer.status_code == 200
+    assert STAFF_BODIES["/api/staff/session"]["code"] == CODE
+    known = {path for path in description(staff.running)["paths"] if path.startswith("/api/staff")}
+    assert len(known) == 9, "a new route is tried out, too"
+
+
+@pytest.mark.promise("R9")
+def test_no_generated_request_of_staff_fails_or_tells_of_the_machine(staff: Staffed, places: list[str]) -> None:
+    found = server_errors(
+        staff.running.url, description(staff.running), each=10, caller=signed_in(staff), places=places
+    )
+    assert found == []
+
+
+@pytest.mark.promise("R9")
+def test_no_odd_body_of_staff_fails_or_tells_of_the_machine(staff: Staffed, places: list[str]) -> None:
+    paths = tuple(STAFF_BODIES)
+    assert odd_answers(staff.running.url, every=3, paths=paths, caller=signed_in(staff), places=places) == []
+
+
+@pytest.mark.promise("R9")
+def test_no_odd_order_of_what_staff_do_fails_or_tells_of_the_machine(staff: Staffed, places: list[str]) -> None:
+    assert staff_walk(staff.running.url, signed_in(staff), steps=200, places=places) == []
+    assert len(staff.signed_in().state()["jobs"]) > 3, "documents arrived"
+
+
+@pytest.mark.soak
+@pytest.mark.promise("R9")
+def test_no_request_of_thousands_by_staff_fails_or_tells_of_the_machine(staff: Staffed, places: list[str]) -> None:
+    who = signed_in(staff)
+    assert server_errors(staff.running.url, staff_description(staff), each=2000, caller=who, places=places) == []
+    assert odd_answers(staff.running.url, paths=tuple(STAFF_BODIES), caller=who, places=places) == []
+    assert staff_walk(staff.running.url, who, steps=5000, places=places) == []
 
 
 @pytest.mark.promise("R9")
@@ -105,3 +187,27 @@ def test_a_guard_that_is_off_is_found(kiosk: Running, monkeypatch: pytest.Monkey
     monkeypatch.setattr(guard.Guard, "_refusal", lambda *_: None)
     assert len(admitted(kiosk.port, known)) == 24
     assert kiosk.client().get("/api/kiosk", headers={"origin": "http://evil.example"}).status_code == 200
+
+
+@pytest.mark.promise("R9", broken=True)
+def test_a_staff_route_that_breaks_is_found(staff: Staffed, places: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def careless(*_: object) -> None:
+        raise IndexError
+
+    monkeypatch.setattr(staff_desk.Desk, "change", careless)
+    who, url = signed_in(staff), staff.running.url
+    assert any("/changes" in wrong for wrong in server_errors(url, staff_description(staff), each=10, caller=who))
+    assert any("/changes" in wrong for wrong in odd_answers(url, paths=("/api/staff/changes",), caller=who))
+    assert any("/changes" in wrong for wrong in staff_walk(url, who, steps=40))
+
+
+@pytest.mark.promise("R9", broken=True)
+def test_an_answer_that_tells_a_path_or_a_traceback_is_found(
+    staff: Staffed, places: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who, url = signed_in(staff), staff.running.url
+    monkeypatch.setattr(staff_routes, "_SENTENCES", dict.fromkeys(staff_routes._SENTENCES, f"In {places[0]}."))
+    assert any("in it" in wrong for wrong in staff_walk(url, who, steps=60, places=places))
+    trace = 'Traceback (most recent call last):\n  File "x.py", line 3'
+    monkeypatch.setattr(staff_routes, "_SENTENCES", dict.fromkeys(staff_routes._SENTENCES, trace))
+    assert any("trace" in wrong for wrong in staff_walk(url, who, steps=60, places=places))

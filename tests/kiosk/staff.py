@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from publicai_edge.bundle.manifest import Manifest
 from publicai_edge.bundle.open import Bundle, open_bundle
 from publicai_edge.kiosk import staff_code
 from publicai_edge.kiosk.staff_desk import Desk
@@ -25,9 +26,9 @@ OWN = {
 }
 
 
-def write_library(root: Path) -> Bundle:
+def write_library(root: Path, content: Manifest | None = None) -> Bundle:
     """Write a bundle with a search model of a few words and two documents."""
-    bundle = write_bundle(root, manifest())
+    bundle = write_bundle(root, content or manifest())
     assert bundle.embedding_path
     assert bundle.knowledge_path
     write_model(bundle.embedding_path)

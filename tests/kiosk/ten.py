@@ -8,6 +8,7 @@ has a question for each language: an English one where the documents have nothin
 
 from pathlib import Path
 
+from publicai_edge.bundle.manifest import Manifest
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.kiosk.words import shipped
 from publicai_edge.search import Passage
@@ -153,8 +154,8 @@ PASSAGES = (
 )
 
 
-def bundle(root: Path) -> Bundle:
-    """Write the bundle into a new folder."""
+def content() -> Manifest:
+    """Return the bundle's manifest."""
     ask, letter = (service.model_dump() for service in manifest().services)
     services = [
         ask | {"title": _ASK, "description": _ASK_MORE, "prompt": _ASK},
@@ -162,6 +163,9 @@ def bundle(root: Path) -> Bundle:
     ]
     steward = {"name": "Alder Ford Town Library", "contact": "desk@alderford.example", "ask_a_person": _PERSON}
     languages = ["en", *(code for code in shipped() if code != "en")]
-    return write_bundle(
-        root, manifest(name="demo-library", title=_TITLE, languages=languages, services=services, steward=steward)
-    )
+    return manifest(name="demo-library", title=_TITLE, languages=languages, services=services, steward=steward)
+
+
+def bundle(root: Path) -> Bundle:
+    """Write the bundle into a new folder."""
+    return write_bundle(root, content())

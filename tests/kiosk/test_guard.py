@@ -47,6 +47,7 @@ ROUTES = [
     ("GET", "/api/staff/documents"),
     ("POST", "/api/staff/session"),
     ("POST", "/api/staff/session/end"),
+    ("POST", "/api/staff/session/stay"),
     ("POST", "/api/staff/uploads"),
     ("PUT", "/api/staff/uploads/x?at=0"),
     ("POST", "/api/staff/changes"),

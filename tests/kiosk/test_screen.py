@@ -29,6 +29,15 @@ exit 7
 """
 
 
+def test_only_where_it_is_wanted_the_browser_prints_and_then_without_a_dialog(tmp_path: Path) -> None:
+    assert "--kiosk-printing" not in Browser("chromium").command(ADDRESS, tmp_path)
+    assert "--kiosk-printing" in Browser("chromium").command(ADDRESS, tmp_path, printing=True)
+    Browser("firefox").command(ADDRESS, tmp_path)
+    assert "print" not in (tmp_path / "user.js").read_text()
+    Browser("firefox").command(ADDRESS, tmp_path, printing=True)
+    assert 'user_pref("print.always_print_silent", true);' in (tmp_path / "user.js").read_text()
+
+
 @pytest.fixture
 def notes(tmp_path: Path) -> Path:
     return tmp_path / "notes"

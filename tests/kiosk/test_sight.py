@@ -6,7 +6,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.kiosk.conftest import Running
+from publicai_edge.bundle.open import Bundle
+from tests.kiosk.conftest import Running, running
+from tests.kiosk.fakes import FakeDocuments, FakeEngine
 
 pytestmark = pytest.mark.slow
 GROUND = "element => getComputedStyle(element).backgroundColor"
@@ -171,6 +173,35 @@ def test_a_finger_finds_marks_of_44_pixels_that_do_not_overlap(browser: Browser,
     page.locator("#answer .mark").first.tap()
     expect(page.locator("#passage-1")).to_be_focused()
     context.close()
+
+
+def test_an_answer_is_printed_under_a_name_that_tells_nothing(page: Page) -> None:
+    page.evaluate("() => { window.printed = []; window.print = () => window.printed.push(document.title); }")
+    button = page.get_by_role("button", name="Print")
+    expect(button).to_be_hidden()
+    ask(page)
+    expect(button).to_be_visible()
+    button.focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("window.printed") == ["Ask about the library \u2013 Ask the Town Library"]
+    assert page.evaluate("[localStorage.length, sessionStorage.length, location.search, location.hash]") == [
+        0,
+        0,
+        "",
+        "",
+    ]
+    expect(page.locator("#answer")).not_to_be_empty()
+    page.get_by_role("button", name="New question").click()
+    expect(button).to_be_hidden()
+
+
+def test_where_nothing_is_printed_there_is_no_button(browser: Browser, bundle: Bundle) -> None:
+    with running(bundle, FakeEngine(), FakeDocuments(), printing=False) as kiosk:
+        page = browser.new_page()
+        page.goto(kiosk.url)
+        ask(page)
+        expect(page.locator("#print")).to_have_count(0)
+        page.close()
 
 
 def test_paper_gets_question_passages_in_full_answer_and_whom_to_ask_in_black_on_white(page: Page) -> None:

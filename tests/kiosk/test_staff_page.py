@@ -1,6 +1,7 @@
 """The staff page in a real browser: with the keyboard alone, and with a file that is dropped."""
 
 import base64
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from publicai_edge.bundle.open import Bundle
+from publicai_edge.kiosk.staff_sessions import IDLE_SECONDS
 from tests.browser import ARGUMENTS, CHROMIUM
 from tests.kiosk.staff import CODE, Staffed, staffed, write_library
 from tests.kiosk.test_staff_routes import pdf
@@ -85,14 +87,14 @@ def test_everything_is_done_with_the_keyboard_and_taken_back(page: Page, tmp_pat
     file = tmp_path / "permits.md"
     file.write_text("# Parking permits\n\nResidents get a parking permit at counter seven.")
     open_desk(page)
-    page.get_by_label("Files to add").set_input_files(file)
+    page.get_by_label("Choose files").set_input_files(file)
     row = page.locator("#documents li", has_text="Parking permits")
     expect(row).to_contain_text("Added here")
     expect(page.get_by_role("button", name="Remove")).to_have_accessible_description("Parking permits")
     page.get_by_role("button", name="Remove").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#announcer")).to_have_text("Removed: Parking permits")
-    expect(row).to_have_count(0)
+    expect(row).to_contain_text("Removed, can still be brought back")
     page.get_by_label("Part of a title").fill("rules")
     expect(page.locator("#documents li")).to_have_count(1)
     page.get_by_role("button", name="Hide").press("Enter")
@@ -105,6 +107,56 @@ def test_everything_is_done_with_the_keyboard_and_taken_back(page: Page, tmp_pat
     page.get_by_role("button", name="Sign out").press("Enter")
     expect(page.get_by_label("Staff code")).to_be_focused()
     expect(page.locator("#documents li")).to_have_count(0)
+
+
+def test_a_document_is_deleted_for_good_with_the_keyboard_after_a_question(page: Page, tmp_path: Path) -> None:
+    file = tmp_path / "permits.md"
+    file.write_text("# Parking permits\n\nResidents get a parking permit at counter seven.")
+    open_desk(page)
+    page.get_by_label("Choose files").set_input_files(file)
+    page.get_by_role("button", name="Remove").press("Enter")
+    row = page.locator("#documents li", has_text="Removed, can still be brought back")
+    expect(row).to_contain_text("Parking permits")
+    page.get_by_role("button", name="Delete for good").press("Enter")
+    question = page.get_by_role("dialog", name="Delete for good")
+    expect(question).to_contain_text("Parking permits")
+    expect(question.get_by_role("button", name="Keep it")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(row).to_have_count(1)
+    expect(page.get_by_role("button", name="Delete for good")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#jobs")).to_contain_text("Parking permits: erased for good")
+    expect(page.locator("#announcer")).to_contain_text("Parking permits: erased for good")
+    expect(page.locator("#documents li")).to_have_count(2)
+    expect(page.get_by_role("heading", name="All documents")).to_be_focused()
+    expect(page.locator("#changes-part")).to_be_hidden()
+
+
+def test_before_staff_are_signed_out_they_are_asked_and_can_stay(page: Page, kiosk: Staffed) -> None:
+    page.clock.install()
+    page.reload()
+    open_desk(page)
+    sessions, now = kiosk.desk.sessions, time.monotonic()
+    sessions._clock = lambda: now + IDLE_SECONDS - 50
+    page.clock.fast_forward(16_000)
+    dialog = page.get_by_role("dialog", name="Are you still there?")
+    expect(dialog).to_contain_text("You will be signed out in")
+    expect(dialog.get_by_role("button", name="I am still here")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_hidden()
+    page.clock.fast_forward(16_000)
+    expect(page.locator("#desk")).to_be_visible()
+    expect(dialog).to_be_hidden()
+    sessions._clock = lambda: now + 2 * IDLE_SECONDS - 60
+    page.clock.fast_forward(16_000)
+    expect(dialog).to_be_visible()
+    sessions._clock = lambda: now + 3 * IDLE_SECONDS
+    page.clock.fast_forward(60_000)
+    expect(page.get_by_label("Staff code")).to_be_focused()
+    expect(dialog).to_be_hidden()
+    expect(page.locator("#note")).to_contain_text("Nothing was changed for a while")
 
 
 def test_what_cannot_be_added_is_said_in_the_language_of_the_page(page: Page, tmp_path: Path) -> None:
@@ -120,7 +172,9 @@ def test_what_cannot_be_added_is_said_in_the_language_of_the_page(page: Page, tm
 
 def test_every_control_has_a_name_and_a_size_for_a_finger(page: Page) -> None:
     open_desk(page)
-    for control in page.locator("button:visible, input:visible, a:visible:not(.skip)").all():
+    for control in page.locator(
+        "button:visible, input:visible:not(.only-heard), label.file-button, a:visible:not(.skip)"
+    ).all():
         assert control.evaluate("(item) => item.textContent.trim() || item.labels?.length || item.ariaLabel")
         box = control.bounding_box()
         assert box is not None

@@ -140,6 +140,109 @@ def test_a_removed_document_can_be_added_again(staff: Staff, ended: Callable[...
     assert any(source.endswith("/again.md") for source in staff.found(QUESTION))
 
 
+# Words that stand in the text, in the title and in the name of a document, and in no other.
+SECRET = b"# Minutes of the Quincunx Committee\n\nThe committee met and spoke of nothing but zygomorphic flowers."
+SECRET_NAME = "xylograph.md"
+SECRET_WORDS = [b"quincunx", b"zygomorphic", b"xylograph"]
+
+
+def holding(folder: Path, words: list[bytes]) -> list[str]:
+    """Return the files below a folder that hold one of these words, in their content or their name."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [
+        str(path.relative_to(folder))
+        for path in files
+        if any(word in path.read_bytes().lower() or word in str(path).lower().encode() for word in words)
+    ]
+
+
+@pytest.fixture
+def secret(staff: Staff, ended: Callable[..., dict[str, object]]) -> str:
+    """Add a document among two others; return its id."""
+    ended(staff, "permits.md", TEXT)
+    ended(staff, SECRET_NAME, SECRET)
+    ended(staff, "visitors.md", b"# Visitors\n\nA visitor gets a permit for a day.")
+    (subject,) = [item["subject"] for item in staff.documents() if item["name"] == SECRET_NAME]
+    return str(subject)
+
+
+def erased(staff: Staff) -> bool:
+    return [job["state"] for job in staff.state()["jobs"] if "Quincunx" in job["name"]] == ["erased"]
+
+
+@pytest.mark.parametrize("removed_before", [False, True])
+def test_what_was_deleted_for_good_is_in_no_file_and_cannot_be_brought_back(
+    kiosk: Staffed, staff: Staff, secret: str, eventually: Eventually, *, removed_before: bool
+) -> None:
+    place = kiosk.desk.place
+    if removed_before:
+        staff.change("remove", secret)
+    for word in SECRET_WORDS:
+        assert holding(place, [word]), "before, it is there, also when it was removed"
+    assert staff.change("delete", secret).status_code == 200
+    assert not any("xylograph" in source for source in staff.found("What did the Quincunx Committee speak of?"))
+    eventually(lambda: erased(staff))
+    assert holding(place, SECRET_WORDS) == []
+    assert [item["kind"] for item in staff.state()["changes"]] == ["add", "add"]
+    assert any("added/" in source for source in staff.found(QUESTION)), "the others are found"
+    while staff.change("undo").status_code == 200:
+        pass
+    assert not any("xylograph" in source for source in staff.found("What did the Quincunx Committee speak of?"))
+    assert holding(place, SECRET_WORDS) == []
+    assert staff.change("delete", secret).json()["error"]["code"] == "gone"
+
+
+def test_the_last_document_is_deleted_for_good_and_can_be_added_again(
+    kiosk: Staffed, staff: Staff, ended: Callable[..., dict[str, object]], eventually: Eventually
+) -> None:
+    ended(staff, SECRET_NAME, SECRET)
+    (subject,) = [item["subject"] for item in staff.documents() if item["kind"] == "added"]
+    staff.change("delete", subject)
+    eventually(lambda: erased(staff))
+    assert holding(kiosk.desk.place, SECRET_WORDS) == []
+    assert staff.found("How long may films be kept?")[0] == "rules.md"
+    assert ended(staff, SECRET_NAME, SECRET)["state"] == "done"
+    assert any("xylograph" in source for source in staff.found("What did the Quincunx Committee speak of?"))
+
+
+def test_an_erasing_that_was_cut_off_is_ended_at_the_next_start(
+    library: Bundle, tmp_path: Path, ended: Callable[..., dict[str, object]], eventually: Eventually
+) -> None:
+    with staffed(library, tmp_path) as first:
+        staff = first.signed_in()
+        ended(staff, "permits.md", TEXT)
+        ended(staff, SECRET_NAME, SECRET)
+        (subject,) = [item["subject"] for item in staff.documents() if item["name"] == SECRET_NAME]
+        with first.desk._folder.changing() as catalog:
+            first.desk._folder.commit(catalog.deleting(subject))
+    assert holding(tmp_path, SECRET_WORDS)
+    with staffed(library, tmp_path) as second:
+        eventually(lambda: holding(tmp_path, SECRET_WORDS) == [])
+        assert any("added/" in source for source in second.signed_in().found(QUESTION))
+
+
+def test_what_cannot_be_erased_is_told_and_not_found_any_more(
+    kiosk: Staffed, staff: Staff, secret: str, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(shelf, "erase", refuses)
+    staff.change("delete", secret)
+    eventually(lambda: staff.state()["jobs"][-1]["state"] == "failed")
+    assert staff.state()["jobs"][-1]["code"] == "not_erased"
+    assert not any("xylograph" in source for source in staff.found("What did the Quincunx Committee speak of?"))
+    assert kiosk.desk.place.exists()
+
+
+def test_a_removed_document_is_listed_as_long_as_it_can_be_brought_back(staff: Staff, secret: str) -> None:
+    staff.change("remove", secret)
+    kinds = {item["name"]: item["kind"] for item in staff.documents()}
+    assert (kinds[SECRET_NAME], kinds["permits.md"], kinds["hours.md"]) == ("removed", "added", "bundle")
+    staff.change("undo")
+    assert {item["name"]: item["kind"] for item in staff.documents()}[SECRET_NAME] == "added"
+
+
 def test_the_same_document_twice_is_told(staff: Staff, ended: Callable[..., dict[str, object]]) -> None:
     ended(staff, "permits.md", TEXT)
     again = ended(staff, "other name.md", TEXT)
@@ -255,7 +358,21 @@ def test_without_a_stored_code_no_code_opens_the_page(library: Bundle, tmp_path:
     assert not (tmp_path / "documents" / "catalog.json").exists()
 
 
+def test_how_long_a_session_lasts_is_told_and_begun_anew_on_request(kiosk: Staffed, staff: Staff) -> None:
+    now = kiosk.desk.sessions._clock()
+    kiosk.desk.sessions._clock = lambda: now + 550
+    assert staff.state()["idle_left"] == pytest.approx(50, abs=2)
+    assert staff.client.post("/api/staff/session/stay").status_code == 401, "not without the page's own token"
+    assert staff.state()["idle_left"] == pytest.approx(50, abs=2), "looking on is no use"
+    assert staff.client.post("/api/staff/session/stay", headers=staff.headers).json() == {"stays": True}
+    assert staff.state()["idle_left"] == 600
+    kiosk.desk.sessions._clock = lambda: now + 550 + 600
+    assert staff.state()["signed_in"] is False
+    assert staff.client.post("/api/staff/session/stay", headers=staff.headers).status_code == 401
+
+
 CHANGES = [
+    ("POST", "/api/staff/session/stay", {}),
     ("POST", "/api/staff/uploads", {"name": "a.txt", "size": 1}),
     ("PUT", "/api/staff/uploads/abc?at=0", {}),
     ("POST", "/api/staff/uploads/abc/end", {}),

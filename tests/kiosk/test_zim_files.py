@@ -3,7 +3,9 @@
 import json
 import os
 import signal
-from collections.abc import Iterator, Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +25,7 @@ from publicai_edge.search.several import Several
 from tests.kiosk.conftest import DIGEST, Running, manifest, running, write_bundle
 from tests.kiosk.fakes import FakeDocuments, FakeEngine
 from tests.knowledge import zims
+from tests.service import canary
 
 ZIM = {
     "file": "data/knowledge/small.zim",
@@ -146,6 +149,67 @@ def test_a_reader_that_dies_costs_no_more_than_a_question(kiosk: Running, librar
     os.kill(library._reader._process.pid, signal.SIGSEGV)  # type: ignore[union-attr]
     assert ask(client, "lava")[-1]["type"] == "error"
     assert ask(client, "lava")[0]["sources"]
+
+
+@pytest.mark.promise("R12")
+def test_soon_after_a_question_its_words_are_not_in_the_readers_memory(
+    kiosk: Running, library: ZimLibrary, eventually: Callable[[Callable[[], bool]], None]
+) -> None:
+    word = canary.draw()
+    forms = canary.needles(word)
+    (reader,) = library.pids
+    ask(kiosk.client(), f"Is a flat tyre mended with lava, ash or {word}?")
+    assert canary.in_memory(reader, {"core": forms["core"]}), "it was asked for"
+    eventually(lambda: canary.in_memory(reader, forms) == {})
+    assert library.pids == (reader,), "and it is the same process"
+
+
+# What the web process does with a question, without the web server.
+ASKS = """
+import os, sys
+from pathlib import Path
+from publicai_edge.knowledge.zim.library import ZimLibrary
+from publicai_edge.scrub import overwrite_what_is_freed, scrub
+from tests.kiosk.test_zim_files import Words
+
+library = ZimLibrary.open(Path(sys.argv[1]), "Small Encyclopedia", Words(), 120)
+overwrite_what_is_freed()
+
+def ask():
+    return len(library.search(os.read(0, 1000).decode(), top=3, min_relevance=0.1))
+
+count = ask()
+library.scrub()
+scrub()
+os.write(1, f"found {count}\\n".encode())
+os.read(0, 1)
+"""
+
+
+@pytest.mark.promise("R12")
+def test_what_asks_the_reader_keeps_no_word_either(archive: Path) -> None:
+    word = canary.draw()
+    command = [sys.executable, "-c", ASKS, str(archive)]
+    asking = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert asking.stdin is not None
+        assert asking.stdout is not None
+        os.write(asking.stdin.fileno(), f"Is a flat tyre mended with lava, ash or {word}?".encode())
+        assert asking.stdout.readline() == b"found 3\n"
+        assert canary.in_memory(asking.pid, canary.needles(word)) == {}
+    finally:
+        asking.kill()
+        asking.communicate()
+
+
+def test_the_memory_of_the_reader_is_counted(kiosk: Running, library: ZimLibrary) -> None:
+    client = kiosk.client()
+    ask(client, "lava")
+    told = client.get("/api/operator-status").json()["machine"]
+    assert told["memory_zim"] > 10 << 20
+    lines = client.get("/metrics").text.splitlines()
+    (line,) = [line for line in lines if line.startswith('publicai_edge_resident_memory_bytes{process="zim"}')]
+    assert float(line.split()[1]) > 10 << 20
 
 
 def test_a_bundle_without_its_zim_file_is_told_when_it_is_opened(bundle: Bundle) -> None:

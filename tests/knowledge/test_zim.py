@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from publicai_edge.knowledge.zim.reader import Limits, ZimReader
 from publicai_edge.progress import Silent
 from publicai_edge.search import terms
 from tests.knowledge import zims
+from tests.service import canary
 
 
 @pytest.fixture(scope="session")
@@ -113,6 +115,28 @@ def test_nothing_in_a_question_is_an_operator(reader):
         assert set(plain) <= set(reader.search(terms.question_terms(typed), 8).paths), typed
     for typed in ('"', "((((", "* OR *", "-", "NEAR/5", "\x00\ufffe"):
         reader.search(terms.question_terms(typed), 8)
+
+
+@pytest.mark.parametrize("letters", [1, 40, 75, 170, 500])
+def test_no_word_of_a_question_stays_in_the_memory_of_the_process(reader, letters):
+    word = f"kanarienvogel{uuid.uuid4().hex}{letters * 'r'}"
+    forms = canary.needles(word)
+    reader.open()
+    for path in reader.search(terms.question_terms(f"volcano lava {word}"), 3).paths:
+        reader.article(path)
+    assert canary.in_memory(worker_of(reader), {"core": forms["core"]}), "before that, it is found"
+    reader.scrub()
+    assert canary.in_memory(worker_of(reader), forms) == {}
+
+
+def test_scrubbing_starts_no_process(reader):
+    reader.scrub()
+    assert reader.pid is None
+    reader.open()
+    os.kill(worker_of(reader), signal.SIGKILL)
+    reader.scrub()
+    assert reader.pid is None
+    assert reader.search(["lava"], 1).paths == ("Volcano",)
 
 
 def test_accents_and_inflection_do_not_hide_an_article(reader):

@@ -9,7 +9,8 @@ from publicai_edge.bundle.open import open_bundle
 from publicai_edge.bundle.verify import verify
 from publicai_edge.cli import parts
 from publicai_edge.errors import BundleError, DocumentError, NotFoundError, RecipeError
-from publicai_edge.pipeline import local_sources, runtimes, stages
+from publicai_edge.knowledge.zim import READER_BYTES
+from publicai_edge.pipeline import budget, local_sources, runtimes, stages
 from publicai_edge.pipeline.build import build
 from publicai_edge.pipeline.documents import find_documents
 from publicai_edge.pipeline.options import Options
@@ -71,6 +72,17 @@ def test_two_files_of_one_name_are_refused(recipe: Path) -> None:
     other = TABLE.replace("file:library/small.zim", "hf:datasets/example/zims/Small.zim")
     with pytest.raises(RecipeError, match=r"two files .* are called 'small\.zim'"):
         load(with_zim(recipe, TABLE + other))
+
+
+def test_the_memory_of_each_reader_is_in_the_devices_budget(recipe: Path) -> None:
+    model = {"context_trained": 8192, "kv_bytes_per_token": 1000}
+    bare = budget.check(load(recipe), model, {}, {}, "model")["memory_bytes"]
+    other = TABLE.replace("library/small.zim", "library/other.zim")
+    both = with_zim(recipe, TABLE + other)
+    assert budget.check(load(both), model, {}, {}, "model")["memory_bytes"] == bare + 2 * READER_BYTES
+    with_zim(recipe, "", ram_gb=str((bare + READER_BYTES) / 1e9))
+    with pytest.raises(RecipeError, match="does not fit the device"):
+        budget.check(load(both), model, {}, {}, "model")
 
 
 def test_a_zim_file_among_the_documents_is_told_where_it_belongs(tmp_path: Path) -> None:

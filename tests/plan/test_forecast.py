@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from publicai_edge.engine import fit, warm
+from publicai_edge.knowledge.zim import READER_BYTES
 from publicai_edge.plan.forecast import (
     Forecast,
     Model,
@@ -38,6 +39,12 @@ def test_what_it_takes_is_counted() -> None:
 def test_without_a_search_model_it_takes_less() -> None:
     less = forecast(model(), replace(USE, search=False), device())
     assert less.memory.middle < forecast(model(), USE, device()).memory.middle
+
+
+def test_each_zim_file_takes_a_reader_more() -> None:
+    none, two = (forecast(model(), replace(USE, zims=count), device()) for count in (0, 2))
+    assert two.asked - none.asked == 2 * READER_BYTES
+    assert two.memory.middle - none.memory.middle == pytest.approx(2 * READER_BYTES, rel=0.01)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,9 @@ export function endAnswer(key, values = {}) {
     byId("ending").hidden = false;
   }
   announce(say(key, values));
-  if (byId("answer").childElementCount) speech.offer(byId("aloud"), () => byId("answer").lang, sentences);
+  if (!byId("answer").childElementCount) return;
+  speech.offer(byId("aloud"), () => byId("answer").lang, sentences);
+  showPrint(true);
 }
 
 // What is read aloud: the sentences without their marks.
@@ -104,8 +106,15 @@ function sentences() {
   });
 }
 
+// There is no such button where nothing is to be printed.
+function showPrint(there) {
+  const button = byId("print");
+  if (button) button.hidden = !there;
+}
+
 export function clearAnswer() {
   speech.withdraw(byId("aloud"));
+  showPrint(false);
   sources = [];
   sentence = null;
   for (const id of ["answer", "ending", "working", "announcer"]) byId(id).replaceChildren();

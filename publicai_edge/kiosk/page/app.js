@@ -1,13 +1,14 @@
 // The page: which view is shown, and what each button does. Nothing is kept in the browser's storage.
 
 import * as answer from "./answer.js";
-import { drawLanguages, drawNames, drawServices } from "./facts.js";
+import { drawNames, drawServices } from "./facts.js";
 import { watchIdle } from "./idle.js";
 import * as kiosk from "./kiosk.js";
 import * as passages from "./passages.js";
 import * as sight from "./sight.js";
 import { withSlip } from "./slip.js";
 import * as speech from "./speech.js";
+import { drawLanguages } from "./top.js";
 import { fill, language, pick, quote, say, useLanguage } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
@@ -281,6 +282,13 @@ function stop() {
   byId("answer-title").focus({ preventScroll: true });
 }
 
+// The name of what is printed is the page's title, which holds nothing that a patron asked. A browser may stand still for
+// as long as its dialog is open; that counts as idle, so that one that was left open ends the session when it is closed.
+function printAnswer() {
+  speech.stop();
+  print();
+}
+
 // --- the end of a session ----------------------------------------------------------------------------------
 
 function wipe() {
@@ -353,6 +361,8 @@ function wire() {
   byId("form").addEventListener("submit", submit);
   byId("new").addEventListener("click", newQuestion);
   byId("stop").addEventListener("click", stop);
+  if (facts.printing) byId("print").addEventListener("click", printAnswer);
+  else byId("print").remove();
   byId("to-services").addEventListener("click", () => show("choose", "choose-title"));
   byId("to-answer").addEventListener("click", closeDocument);
   byId("to-answer-too").addEventListener("click", closeDocument);

@@ -1,36 +1,18 @@
-// What the kiosk says of itself, drawn in the language chosen: names, languages, services, and what stands behind it.
+// What the kiosk says of itself, drawn in the language chosen: names, services, and what stands behind it.
 
-import { language, languageName, pick, say } from "./words.js";
+import { drawTop } from "./top.js";
+import { pick, say } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 
 // What changes with the language and holds no word of a patron.
 export function drawNames(facts) {
-  byId("title").textContent = pick(facts.title);
-  byId("steward").textContent = facts.steward.name;
+  drawTop(facts);
   const person = pick(facts.steward.ask_a_person);
   byId("person").textContent = person;
   byId("nothing-person").textContent = person;
   byId("foot-line").textContent = [facts.steward.name, facts.model.name, facts.model.license].join(" · ");
-  for (const button of byId("languages").children) {
-    button.setAttribute("aria-pressed", String(button.lang === language()));
-  }
   drawAbout(facts);
-}
-
-// choose: called with the code of the language that was pressed.
-export function drawLanguages(facts, choose) {
-  const buttons = facts.languages.map(({ code, direction }) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.lang = code;
-    button.dir = direction;
-    button.textContent = languageName(code);
-    button.addEventListener("click", () => choose(code));
-    return button;
-  });
-  byId("languages").replaceChildren(...buttons);
-  byId("languages").hidden = buttons.length < 2;
 }
 
 // open: called with the service that was pressed.

@@ -83,7 +83,7 @@ function draw() {
   put("celsius", known(machine.celsius, (value) => unit(value, "celsius")));
   put("memory", known(machine.memory_total, (total) =>
     say("operator.of", { count: gigabytes(machine.memory_available), all: gigabytes(total) })));
-  put("memory-kiosk", known(machine.memory_web, (web) => gigabytes(web + (machine.memory_worker ?? 0))));
+  put("memory-kiosk", known(machine.memory_web, (web) => gigabytes(web + (machine.memory_worker ?? 0) + (machine.memory_zim ?? 0))));
   drawBundle(bundle);
   drawSummary();
 }

@@ -2,7 +2,7 @@
 
 Invariants: a change gives a new catalog and touches nothing else; :meth:`Catalog.undone` gives back what was there
 before the last change; a document that was removed stays named while its removal can still be taken back, and no
-longer. The file is one JSON object, replaced as a whole.
+longer; of one that was deleted for good nothing is said. The file is one JSON object, replaced as a whole.
 """
 
 import json
@@ -95,6 +95,20 @@ class Catalog:
         """
         document = _named(self.added, number)
         return self._taking_out(document)._noting(Change("remove", number, document.title))
+
+    def deleting(self, number: str) -> "Catalog":
+        """Return the catalog without an added or a removed document, and without the changes that speak of it.
+
+        Raises:
+            KeyError: there is none of that id.
+        """
+        _named(self.kept, number)
+        return replace(
+            self,
+            added=tuple(item for item in self.added if item.id != number),
+            removed=tuple(item for item in self.removed if item.id != number),
+            changes=tuple(item for item in self.changes if item.subject != number or item.kind in {"hide", "show"}),
+        )
 
     def hiding(self, source: str, title: str) -> "Catalog":
         """Return the catalog with a document of the bundle hidden.

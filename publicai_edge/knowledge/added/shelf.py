@@ -10,7 +10,7 @@
 
 Invariants: ``catalog.json`` is replaced last, in one step and flushed, so that after a kill or a power cut the old
 state stands or the new one; whatever no catalog names is removed when the folder is used next. Files are named by
-digest and by number, never as staff named them.
+digest and by number, never as staff named them; what is removed is overwritten first.
 """
 
 import contextlib
@@ -27,6 +27,7 @@ from publicai_edge import atomic, child
 from publicai_edge.errors import HostError
 from publicai_edge.knowledge.added import catalog as catalogs
 from publicai_edge.knowledge.added.catalog import Added, Catalog
+from publicai_edge.knowledge.added.erasing import erase
 from publicai_edge.knowledge.extractor import Limits
 from publicai_edge.progress import Progress
 
@@ -95,18 +96,32 @@ class Shelf:
         """Remove what no catalog names: uploads and work that an end of the program cut off, and old indexes.
 
         Only while nothing is under way.
+
+        Raises:
+            HostError: the disk refuses.
         """
-        kept = {item.id for item in self.catalog.kept}
         with atomic.host_errors("tidy", self.folder):
-            for place in self._places("originals"):
-                if place.name not in kept:
-                    atomic.remove_tree(place)
             for place in self._places("incoming"):
-                atomic.remove_tree(place)
-            for place in self.folder.glob("index-*.sqlite"):
-                if place != self.index:
-                    place.unlink(missing_ok=True)
+                erase(place)
             atomic.sweep(self.folder)
+        self.erase_unnamed()
+
+    def unnamed(self) -> list[Path]:
+        """Return documents and indexes that no catalog names; one that is being added is among them."""
+        kept = {item.id for item in self.catalog.kept}
+        current = self.index if kept else None
+        documents = [place for place in self._places("originals") if place.name not in kept]
+        return documents + [place for place in self.folder.glob("index-*.sqlite") if place != current]
+
+    def erase_unnamed(self) -> None:
+        """Overwrite and remove documents and indexes that no catalog names; only while none is being added.
+
+        Raises:
+            HostError: the disk refuses.
+        """
+        for place in self.unnamed():
+            with atomic.host_errors("remove", place):
+                erase(place)
 
     def free_bytes(self) -> int:
         """Return how many bytes may still be added."""
@@ -204,7 +219,7 @@ class Shelf:
         """Remove a document that did not come into the catalog."""
         if document.id not in {item.id for item in self.catalog.kept}:
             with contextlib.suppress(OSError):
-                atomic.remove_tree(self.place(document))
+                erase(self.place(document))
 
     def _index(self, generation: int) -> Path:
         return self.folder / f"index-{generation}.sqlite"

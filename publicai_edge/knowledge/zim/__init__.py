@@ -8,6 +8,8 @@ replaces where it dies. What comes out is text in passages (:mod:`.library`), ne
 import importlib.util
 
 SUFFIX = ".zim"
+READER_BYTES = 100 << 20
+"""Memory that the process that reads one file takes, beside the file's own pages: 90 MB measured on x86-64."""
 MAGIC = b"ZIM\x04"
 """What the file begins with (openzim.org, "ZIM file format")."""
 

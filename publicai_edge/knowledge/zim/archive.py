@@ -26,6 +26,7 @@ MOST_PASSAGES = 400
 _MOST_CHARACTERS = 2_000_000
 _MOST_TERMS, _SEEDS = 8, 5  # so a question costs at most some hundred look-ups
 _TRIED = 200
+_MEANINGLESS = ["q" * length for length in (240, 120, 60)]  # Xapian looks up no word of more than 245 bytes
 _PAGES = ("text/html", "application/xhtml+xml")
 
 
@@ -83,6 +84,11 @@ class ZimFile:
             return None
         title = one_line(item.title) or extracted.title or path
         return item.path, title, list(_bounded(cut(extracted, title, passage_words)))
+
+    def forget(self) -> None:
+        """Overwrite the last words that were looked up, which the index keeps in buffers of its own."""
+        for word in _MEANINGLESS:
+            self._count([word])
 
     def first_article(self) -> tuple[str, str, list[Draft]] | None:
         """Return the first article that holds text, of the first few entries; None where none of them does."""

@@ -73,6 +73,16 @@ class ZimLibrary:
         reader.open()
         return ZimLibrary(name, reader, embedder)
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The process that reads the archive, while it runs."""
+        pid = self._reader.pid
+        return () if pid is None else (pid,)
+
+    def scrub(self) -> None:
+        """Overwrite what the last questions left in the memory of that process."""
+        self._reader.scrub()
+
     def close(self) -> None:
         """End the process that reads the archive."""
         self._reader.close()
@@ -149,14 +159,18 @@ def _chosen(articles: Sequence[Sequence[Passage]], weights: Mapping[str, float])
     There may be thousands, so this looks for words as they are written, accents aside.
     """
     first = {article[0].id: article[0] for article in articles if article}
-    weighing = sorted((word for word, weight in weights.items() if weight > 0), key=len, reverse=True)
+    weighing = [word for word, weight in weights.items() if weight > 0]
     if weighing:
-        pattern = re.compile("|".join(map(re.escape, weighing)))
         others = [passage for article in articles for passage in article[1:]]
-        scored = [(sum(weights[word] for word in set(pattern.findall(_folded(p)))), p) for p in others]
+        scored = [(_weight_in(_folded(passage), weighing, weights), passage) for passage in others]
         scored.sort(key=lambda item: -item[0])  # equal ones stay in the order of the articles and of reading
         first |= {passage.id: passage for score, passage in scored[: MOST_VECTORS - len(first)] if score > 0}
     return list(first.values())
+
+
+def _weight_in(text: str, words: Sequence[str], weights: Mapping[str, float]) -> float:
+    # Not by a pattern made of the words: Python keeps the last few hundred patterns.
+    return sum(weights[word] for word in words if word in text)
 
 
 def _folded(passage: Passage) -> str:

@@ -1,7 +1,8 @@
 """The kiosk's side of a ZIM file: asks the process that reads it, and starts another where that one dies.
 
 Invariants: what a damaged archive does to that process never reaches the one that asks; an answer is waited for no
-longer than :attr:`Limits.seconds` and a little; no error says what was searched for.
+longer than :attr:`Limits.seconds` and a little; no error says what was searched for; what passed between the two is
+overwritten by :meth:`ZimReader.scrub`.
 """
 
 import contextlib
@@ -15,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from publicai_edge.child import write_whole
 from publicai_edge.errors import BundleError
 
+_PADDING = "." * (64 << 10)  # fills the pipes and every buffer at their ends
 _PATIENCE = 2.0  # beyond the alarm that the process sets itself
 _HINT = "Run `publicai-edge verify` on the bundle; it names every file that changed."
 
@@ -62,6 +65,12 @@ class ZimReader:
         """The file's name."""
         return self._path.name
 
+    @property
+    def pid(self) -> int | None:
+        """The process's id, while it runs."""
+        process = self._process
+        return process.pid if process else None
+
     def open(self) -> None:
         """Start the process and wait until it has opened the archive.
 
@@ -94,6 +103,12 @@ class ZimReader:
         if not answer["passages"]:
             return None
         return Text(answer["path"], answer["title"], tuple((heading, text) for heading, text in answer["passages"]))
+
+    def scrub(self) -> None:
+        """Have the process overwrite what it has let go, where it runs; what is sent fills the buffers between."""
+        with self._lock, contextlib.suppress(BundleError):
+            if self._process and not self._closed:
+                self._exchange(self._process, {"rest": _PADDING})
 
     def close(self) -> None:
         """End the process; a request under way ends with it."""
@@ -138,8 +153,7 @@ class ZimReader:
         try:
             with contextlib.suppress(BrokenPipeError):
                 if request is not None:
-                    process.stdin.write(json.dumps(request) + "\n")  # type: ignore[union-attr]
-                    process.stdin.flush()  # type: ignore[union-attr]
+                    write_whole(process.stdin.fileno(), json.dumps(request).encode() + b"\n")  # type: ignore[union-attr]
                 answer = process.stdout.readline()  # type: ignore[union-attr]
         finally:
             timer.cancel()

@@ -1,7 +1,8 @@
 """The process that reads one ZIM file for the kiosk: requests and answers are JSON lines over its pipes.
 
 It ends when its stdin does, so with the kiosk. Its address space is limited, and each request is timed: its alarm ends
-the process, in native code too. It writes no file and leaves no core file: requests hold what a patron asked.
+the process, in native code too. It writes no file and leaves no core file: requests hold what a patron asked. What they
+leave in its memory is overwritten when the kiosk says that nobody waits (see :mod:`publicai_edge.scrub`).
 """
 
 import contextlib
@@ -13,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from publicai_edge.child import claim_stdout
+from publicai_edge.child import claim_stdout, write_whole
 from publicai_edge.host import refuse_core_files
 from publicai_edge.knowledge.zim.archive import ZimFile
+from publicai_edge.scrub import overwrite_what_is_freed, scrub
 
 
 @dataclass(frozen=True)
@@ -33,21 +35,25 @@ def _serve(settings: Settings) -> None:
     _limit(settings.memory_bytes)
 
     def send(answer: dict[str, Any]) -> None:
-        channel.write(json.dumps(answer) + "\n")
-        channel.flush()
+        write_whole(channel.fileno(), json.dumps(answer).encode() + b"\n")
 
-    _time(settings.seconds)
-    try:
-        opened = ZimFile(Path(settings.path))
-    except (RuntimeError, OSError, MemoryError):
-        send({"error": "libzim does not open it"})
-        return
-    send({"ready": True})
-    for line in sys.stdin:
+    def serve(line: str) -> None:
         _time(settings.seconds)
         answer = _answer(opened, json.loads(line), settings)
         _time(0)
         send(answer)
+
+    _time(settings.seconds)
+    try:
+        opened = ZimFile(Path(settings.path))
+        opened.forget()  # what libzim makes at its first search, and keeps, would be put where words had been
+    except (RuntimeError, OSError, MemoryError):
+        send({"error": "libzim does not open it"})
+        return
+    overwrite_what_is_freed()
+    send({"ready": True})
+    while line := sys.stdin.readline():
+        serve(line)
 
 
 def _answer(opened: ZimFile, request: dict[str, Any], settings: Settings) -> dict[str, Any]:
@@ -56,6 +62,11 @@ def _answer(opened: ZimFile, request: dict[str, Any], settings: Settings) -> dic
             case {"words": words, "most": most}:
                 weights, paths = opened.search(words, most)
                 return {"weights": weights, "paths": paths}
+            case {"rest": padding}:
+                scrub()
+                opened.forget()
+                scrub()
+                return {"rested": padding}
             case {"article": path}:
                 found = opened.article(path, settings.passage_words)
                 if found is None:

@@ -104,3 +104,23 @@ def test_a_damaged_catalog_is_told_apart(changes: dict[str, object]) -> None:
     for data in (b"", b"[]", b"{", b"[" * 100_000):
         with pytest.raises(BundleError, match=r"catalog\.json is damaged"):
             catalogs.parse(data, "catalog.json")
+
+
+@given(steps, st.integers(1, 4))
+def test_a_document_that_was_deleted_for_good_is_named_nowhere_and_never_comes_back(
+    taken: list[tuple[str, int]], number: int
+) -> None:
+    catalog = changed(Catalog(), "add", number)
+    for kind, other in taken:
+        catalog = changed(catalog, kind, other)
+    if document(number).id not in {item.id for item in catalog.kept}:
+        with pytest.raises(KeyError):
+            catalog.deleting(document(number).id)
+        return
+    others = {item.id for item in catalog.added} - {document(number).id}
+    catalog = catalog.deleting(document(number).id)
+    assert {item.id for item in catalog.added} == others
+    while catalog.changes:
+        assert document(number).id not in catalog.to_bytes().decode()
+        assert document(number).title not in catalog.to_bytes().decode()
+        catalog = catalog.undone()
