@@ -93,6 +93,14 @@ class ZimInfo(_Part):
     date: str
 
 
+class ReadingInfo(_Part):
+    """Whether passages are read for every question, see :mod:`publicai_edge.engine.passages.settings`."""
+
+    composition: Literal["exact", "shifted", "recomputed"] = "exact"
+    recomputed_tokens: Annotated[int, Field(ge=1, le=128)] = 16
+    disk_mb: Annotated[int, Field(ge=16)] = 512
+
+
 class KnowledgeInfo(_Part):
     """The indexed documents, and the ZIM files; ``passage_words`` is how their articles are cut."""
 
@@ -103,6 +111,7 @@ class KnowledgeInfo(_Part):
     top: int
     min_relevance: float
     passage_words: int = 120
+    reading: ReadingInfo = ReadingInfo()
     zim: tuple[ZimInfo, ...] = ()
 
 

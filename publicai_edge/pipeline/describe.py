@@ -13,6 +13,7 @@ from publicai_edge.bundle.manifest import (
     LossInfo,
     Manifest,
     ModelInfo,
+    ReadingInfo,
     ServiceInfo,
     StewardInfo,
     WarmInfo,
@@ -115,6 +116,7 @@ def _knowledge(recipe: Recipe, facts: dict[str, Any], pins: dict[str, Pin], file
         top=chosen.top,
         min_relevance=chosen.min_relevance,
         passage_words=chosen.passage_words,
+        reading=ReadingInfo(**chosen.reading.model_dump()),
         zim=tuple(
             _zim(item, pins[fetching.zim_role(number)], facts["zim"][number - 1], PurePosixPath(file).parent)
             for number, item in enumerate(chosen.zim, 1)
