@@ -4,8 +4,8 @@ In: ``{"op": "load", "config": …}`` first, then ``{"op": "chat", "id": n, "req
 ``{"op": "cancel", "id": n}``, ``{"op": "ping", "n": k}``, ``{"op": "keep", "n": k, "request": …}`` (a passage is to be
 read and kept) and, when there is nothing to answer, ``{"op": "rest"}``.
 Out: ``{"event": "ready", "facts": …}`` or ``{"event": "failed", "error": …}``, then for each request its events with
-its id, ``{"event": "pong", "n": k}`` and ``{"event": "kept", "n": k, "how": …}``. Nothing a patron typed is ever written
-anywhere but to that stream.
+its id, ``{"event": "pong", "n": k}`` and ``{"event": "kept", "n": k, "how": …}``. Nothing a patron typed is ever
+written anywhere but to that stream.
 
 Messages are looked at between two evaluations, so a request joins, and a cancelled one frees its place, within one of
 them. When there is nothing to answer, shared prompts whose stored state could not be used are read, a piece at a time,

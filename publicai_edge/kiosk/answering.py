@@ -46,7 +46,7 @@ from publicai_edge.kiosk.library import Library
 from publicai_edge.kiosk.sentences import SentenceEnd, SentenceReader, Text
 
 if TYPE_CHECKING:
-    from publicai_edge.search import Hit
+    from publicai_edge.search import Hit, Passage
 
 MOST_TURNS = 2
 MOST_QUESTION_LETTERS = 2000
@@ -201,8 +201,13 @@ def _with_passages(above: str, passages: Sequence[str], below: str) -> ChatMessa
 
 def passage_text(source: Source) -> str:
     """Return a passage as the model reads it: number, title and section, then the text."""
+    return f"[{source.number}]{passage_run(source)}"
+
+
+def passage_run(source: "Source | Passage") -> str:
+    """Return what of a passage's text depends on itself alone: all but its number."""
     place = f"{source.document}, {source.heading}" if source.heading else source.document
-    return f"[{source.number}] {place}\n{source.text}"
+    return f" {place}\n{source.text}"
 
 
 def _remembered(inquiry: Inquiry) -> tuple[Turn, ...]:

@@ -29,6 +29,10 @@ class Documents(Protocol):
         """Return a document's passages in reading order; empty when there is no such document."""
         ...
 
+    def sources(self) -> Sequence[str]:
+        """Return the documents whose passages can be listed."""
+        ...
+
 
 T = TypeVar("T")
 State = Literal["closed", "opening", "ready", "failed"]
@@ -79,6 +83,14 @@ class Library:
             BundleError: the documents could not be opened or read.
         """
         return await self._call(lambda base: base.document(source))
+
+    async def sources(self) -> Sequence[str]:
+        """Return the documents whose passages can be listed.
+
+        Raises:
+            BundleError: the documents could not be opened or read.
+        """
+        return await self._call(lambda base: base.sources())
 
     def scrub(self) -> None:
         """Have the thread that searches overwrite what it has let go."""

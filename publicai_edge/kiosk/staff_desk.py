@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from publicai_edge.bundle import lock
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.errors import BundleError, DocumentError, HostError, PublicAIError
-from publicai_edge.kiosk import staff_code
+from publicai_edge.kiosk import passage_states, staff_code
 from publicai_edge.kiosk.guard import describe
 from publicai_edge.kiosk.staff_code import CodeHash, Gate
 from publicai_edge.kiosk.staff_sessions import StaffSessions
@@ -30,7 +30,7 @@ from publicai_edge.progress import Silent, Task, Unit
 
 if TYPE_CHECKING:  # they bring the embedding runtime; the page must be up before that is loaded
     from publicai_edge.engine.embedder import Embedder
-    from publicai_edge.search import KnowledgeBase
+    from publicai_edge.search import KnowledgeBase, Passage
     from publicai_edge.search.combined import CombinedBase, LastVector, Listed
 
 _LOG = logging.getLogger("publicai_edge.kiosk")
@@ -174,6 +174,11 @@ class Desk:
         combined.show(Shown(added, catalog.generation, hidden))
         self._version += 1
 
+    @property
+    def version(self) -> int:
+        """A number that grows whenever other documents are searched than before."""
+        return self._version
+
     # --- changes ----------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
@@ -228,19 +233,25 @@ class Desk:
             RefusedError: there is no such document, or the disk refuses.
         """
         with self.changing() as catalog:
+            gone = ""
             try:
                 match kind:
                     case "remove":
-                        changed = catalog.without(subject)
+                        changed, gone = catalog.without(subject), subject
                     case "hide":
-                        changed = catalog.hiding(subject, self._own[subject].title)
+                        changed, gone = catalog.hiding(subject, self._own[subject].title), subject
                     case "show":
                         changed = catalog.showing(subject, self._own[subject].title)
                     case "undo":
                         changed = catalog.undone()
             except KeyError as error:
                 raise RefusedError("gone") from error
+            passages = [passage_states.digest_of(passage) for passage in self._passages(gone)]
             self._commit(changed)
+            passage_states.forget(self.place, passages)
+
+    def _passages(self, source: str) -> "list[Passage]":
+        return self._combined.document(source) if self._combined and source else []
 
     def _commit(self, changed: Catalog) -> None:
         try:

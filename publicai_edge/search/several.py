@@ -29,6 +29,10 @@ class Place(Protocol):
         """Return a document's passages in reading order; empty when there is no such document."""
         ...
 
+    def sources(self) -> Sequence[str]:
+        """Return the documents whose passages can be listed; none where there are too many, as in an encyclopedia."""
+        ...
+
     def close(self) -> None:
         """Let it go."""
         ...
@@ -61,6 +65,10 @@ class Several:
     def document(self, source: str) -> list[Passage]:
         """Return the passages of the document ``source``, from the first place that has it."""
         return next((list(found) for place in self._places if (found := place.document(source))), [])
+
+    def sources(self) -> list[str]:
+        """Return the documents of all places whose passages can be listed."""
+        return [source for place in self._places for source in place.sources()]
 
     def close(self) -> None:
         """Let all of them go."""
