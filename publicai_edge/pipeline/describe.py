@@ -116,7 +116,11 @@ def _knowledge(recipe: Recipe, facts: dict[str, Any], pins: dict[str, Pin], file
         top=chosen.top,
         min_relevance=chosen.min_relevance,
         passage_words=chosen.passage_words,
-        reading=ReadingInfo(**chosen.reading.model_dump()),
+        reading=ReadingInfo(
+            composition=facts["reading"]["composition"],
+            recomputed_tokens=chosen.reading.recomputed_tokens,
+            disk_mb=chosen.reading.disk_mb,
+        ),
         zim=tuple(
             _zim(item, pins[fetching.zim_role(number)], facts["zim"][number - 1], PurePosixPath(file).parent)
             for number, item in enumerate(chosen.zim, 1)

@@ -1,0 +1,141 @@
+"""How the packed model's kiosk reads passages: as the recipe says, or with "auto" as the recipe's questions decide.
+
+What is asked are the questions of [quality] and those of the services, as far as they say what an answer must state and
+the documents hold something on them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from publicai_edge.artifact import Blob, FileSet
+from publicai_edge.engine.passages.settings import Composition, PassageSettings
+from publicai_edge.evaluate.questions import Question as Prepared
+from publicai_edge.evaluate.reading import Reading, judge, line
+from publicai_edge.pipeline.steps import Runner, Step
+from publicai_edge.recipe import AUTO, Question, Recipe
+from publicai_edge.recipe.reading import Reading as Wanted
+from publicai_edge.tuning import Tuning
+
+_CODE = (
+    "publicai_edge.engine.batch",
+    "publicai_edge.engine.chat",
+    "publicai_edge.engine.llama",
+    "publicai_edge.engine.passages",
+    "publicai_edge.evaluate.questions",
+    "publicai_edge.evaluate.reading",
+    "publicai_edge.evaluate.reading_bench",
+)
+_LLAMA = ("llama-cpp-python", "numpy")
+_MAX_TOKENS = 64  # of an answer; the facts come early, and each token costs two evaluations
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The composition to pack, why, and what was measured for it; nothing was where nothing had to be."""
+
+    composition: Composition
+    reason: str
+    measured: tuple[Reading, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the build report tells."""
+        measured = [{**asdict(item), "mean_kl": asdict(item.mean_kl), "facts": item.facts} for item in self.measured]
+        return {"composition": self.composition, "reason": self.reason, "measured": measured}
+
+
+def decide(
+    runner: Runner, recipe: Recipe, model: Blob, embedding: FileSet | None, index: FileSet | None, tuning: Tuning
+) -> Decided:
+    """Measure what putting passages together costs, unless they are read for every question anyway.
+
+    Args:
+        runner: runs the step.
+        recipe: the recipe.
+        model: the GGUF file that is packed.
+        embedding: the converted embedding model.
+        index: the index of the documents.
+        tuning: as the kiosk's engine will be started with.
+    """
+    wanted = recipe.knowledge.reading if recipe.knowledge else Wanted()
+    if wanted.composition == "exact":
+        return Decided("exact", "The recipe has every passage read for every question.")
+    from publicai_edge.pipeline import asking
+
+    asked = asking.prepare(recipe, runner.store, embedding, index, questions_of(recipe), strict=False)
+    asked = tuple(question for question in asked if question.passages)
+    if not asked:
+        return _unmeasured(runner, wanted)
+    measured = _measured(runner, recipe, model, asked, _compositions(wanted), tuning)
+    for item in measured[1:]:
+        runner.progress.say(line(measured[0], item))
+    if wanted.composition == AUTO:
+        chosen, reason = judge(measured, wanted.max_loss)
+        runner.progress.say(reason)
+        return Decided(chosen, reason, measured)
+    return Decided(wanted.composition, "The recipe names it.", measured)
+
+
+def questions_of(recipe: Recipe) -> list[Question]:
+    """Return what can be asked: of each service that searches, each question with facts once."""
+    searching = {service.id for service in recipe.services if service.search}
+    found = list(recipe.quality.questions) if recipe.quality else []
+    for service in recipe.services:
+        found += [
+            Question(service=service.id, language=item.language, question=item.question, facts=item.facts)
+            for item in service.questions
+            if item.facts and not item.outside
+        ]
+    unique = {(item.service, item.language, item.question): item for item in found if item.service in searching}
+    return list(unique.values())
+
+
+def _unmeasured(runner: Runner, wanted: Wanted) -> Decided:
+    missing = "the recipe has no questions with facts that the documents answer"
+    if wanted.composition == AUTO:
+        reason = f"Every passage is read for every question: {missing}, so nothing else could be measured."
+        runner.progress.warn(reason)
+        return Decided("exact", reason)
+    runner.progress.warn(f"Nothing says what composition {wanted.composition!r} costs: {missing}.")
+    return Decided(wanted.composition, "The recipe names it; it was not measured.")
+
+
+def _compositions(wanted: Wanted) -> list[PassageSettings]:
+    names: tuple[Composition, ...] = ("shifted", "recomputed")
+    if wanted.composition != AUTO:
+        names = (wanted.composition,)
+    return [PassageSettings(name, wanted.recomputed_tokens) for name in names]
+
+
+def _measured(
+    runner: Runner,
+    recipe: Recipe,
+    model: Blob,
+    questions: Sequence[Prepared],
+    compositions: Sequence[PassageSettings],
+    tuning: Tuning,
+) -> tuple[Reading, ...]:
+    inputs = {
+        "model": model.sha256,
+        "questions": [asdict(question) for question in questions],
+        "compositions": [[item.composition, item.fresh] for item in compositions],
+        "context": recipe.target.context,
+        "tuning": tuning.to_json(),
+    }
+
+    def run(_folder: Any) -> dict[str, Any]:
+        from publicai_edge.evaluate.reading import measure
+
+        found = measure(
+            runner.store.path(model),
+            questions,
+            compositions,
+            context=recipe.target.context,
+            max_tokens=_MAX_TOKENS,
+            tuning=tuning,
+            progress=runner.progress,
+        )
+        return {"readings": [item.to_json() for item in found]}
+
+    facts = runner.run(Step("reading", _CODE, _LLAMA, inputs, run)).facts
+    return tuple(Reading.from_json(item) for item in facts["readings"])
