@@ -34,6 +34,7 @@ _LOG = logging.getLogger("publicai_edge.kiosk")
 _IDLE_SECONDS = 5.0
 _LOOK_SECONDS = 0.5
 _PAUSE_SECONDS = 30.0
+_AGAIN_SECONDS = 6 * 3600.0
 _HOT_CELSIUS = 80.0
 _MOST_FAILURES = 3
 
@@ -82,10 +83,11 @@ class Filler:
         self.kept = 0
 
     async def run(self) -> None:
-        """Fill it, and again whenever the documents or the worker are others, until cancelled."""
+        """Fill it until cancelled: again when the documents or the worker are others, and from time to time."""
         done: object = None
         while True:
-            now = (self._version, self._engine.status.facts.get("pid"))
+            hours = int(time.monotonic() / _AGAIN_SECONDS)  # one that was damaged is missing by then
+            now = (self._version, self._engine.status.facts.get("pid"), hours)
             if done != now and self._ready:
                 try:
                     await self._fill()

@@ -15,6 +15,7 @@ Source: TurboRAG, Lu et al. 2024; Block-Attention, Sun et al. 2024; EPIC, Hu et 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 
 from publicai_edge import digest
 from publicai_edge.engine.chat import Prompt, Run
@@ -103,21 +104,23 @@ class Composer:
             self._clear()
 
     def _found(self, prompt: Prompt) -> list[tuple[Run, bytearray]]:
-        """Lay the beginning, and return the passages behind it whose states are there."""
+        """Lay the beginning, and return the passages behind it up to the first whose state is missing.
+
+        All are looked at, so that whatever is damaged is removed at once.
+        """
         if not prompt.runs or len(prompt.tokens) - prompt.runs[-1].end < 2:  # noqa: PLR2004 - one here, one for the patron
             return []
         beginning = prompt.tokens[: prompt.runs[0].start]
         name = beginning_digest(beginning)
         first = self._store.read(Key(name, name), beginning, 0)
+        states = [
+            self._store.read(Key(name, run.sha256), prompt.tokens[run.start : run.end], len(beginning))
+            for run in prompt.runs
+        ]
         if first is None or not self._restore(_PUT, first):
             return []
-        found = []
-        for run in prompt.runs:
-            state = self._store.read(Key(name, run.sha256), prompt.tokens[run.start : run.end], len(beginning))
-            if state is None:
-                break
-            found.append((run, state))
-        return found
+        pairs = zip(prompt.runs, states, strict=True)
+        return [(run, state) for run, state in takewhile(lambda pair: pair[1] is not None, pairs) if state is not None]
 
     def _lay(self, prompt: Prompt, run: Run, state: bytearray, filled: int) -> int:
         """Put a passage behind what is there; return how many tokens there are then."""
