@@ -94,11 +94,15 @@ class ZimInfo(_Part):
 
 
 class ReadingInfo(_Part):
-    """Whether passages are read for every question, see :mod:`publicai_edge.engine.passages.settings`."""
+    """Whether passages are read for every question, see :mod:`publicai_edge.engine.passages.settings`.
+
+    ``states`` is the folder of those passages that were read at build time.
+    """
 
     composition: Literal["exact", "shifted", "recomputed"] = "exact"
     recomputed_tokens: Annotated[int, Field(ge=1, le=128)] = 16
     disk_mb: Annotated[int, Field(ge=16)] = 512
+    states: RelativePath | None = None
 
 
 class KnowledgeInfo(_Part):
@@ -181,6 +185,7 @@ class Manifest(_Part):
         found += [self.embedding.folder] if self.embedding else []
         if self.knowledge:
             found += [self.knowledge.file, *(item.file for item in self.knowledge.zim)]
+            found += [self.knowledge.reading.states] if self.knowledge.reading.states else []
         return found
 
     @property

@@ -67,7 +67,7 @@ class Bundle:
             fingerprint=manifest.engine.warm_fingerprint,
             threads=threads,
             tuning=manifest.engine.tuning,
-            passages=passage_settings(manifest, passages),
+            passages=passage_settings(self, passages),
         )
 
 
@@ -78,17 +78,24 @@ def model_digest(model: ModelInfo) -> str:
     return digest.of_json({path: digest.check(sha256) for path, sha256 in model.parts.items()})
 
 
-def passage_settings(manifest: Manifest, folder: Path | None = None) -> PassageSettings:
+def passage_settings(bundle: Bundle, folder: Path | None) -> PassageSettings:
     """Return how passages are read.
 
     Args:
-        manifest: the bundle's.
+        bundle: the bundle.
         folder: where what was computed of them is kept; without one, they are read for every question.
     """
-    if manifest.knowledge is None or folder is None:
+    knowledge = bundle.manifest.knowledge
+    if knowledge is None or folder is None:
         return PassageSettings()
-    reading = manifest.knowledge.reading
-    return PassageSettings(reading.composition, reading.recomputed_tokens, str(folder), reading.disk_mb * 1_000_000)
+    reading = knowledge.reading
+    return PassageSettings(
+        reading.composition,
+        reading.recomputed_tokens,
+        str(folder),
+        reading.disk_mb * 1_000_000,
+        str(bundle.root / reading.states) if reading.states else None,
+    )
 
 
 def open_bundle(root: Path) -> Bundle:

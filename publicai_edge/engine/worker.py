@@ -229,7 +229,8 @@ class Worker:
                 context = error.message
         if isinstance(context, str):
             return None, f"exact: {context}"
-        store = StateStore(Path(str(settings.folder)), fingerprint, settings.disk_bytes)
+        bundled = Path(settings.bundled) if settings.bundled else None
+        store = StateStore(Path(str(settings.folder)), fingerprint, settings.disk_bytes, bundled=bundled)
         return Composer(context, store, settings, lambda: int(self._context.threads)), settings.composition
 
     def _load_states(self, prompts: Sequence[SharedPrompt], *, trusted: bool) -> dict[str, str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from publicai_edge.engine.chat import ChatFormat, Prompt
 from publicai_edge.engine.llama import LlamaContext, LlamaModel
+from publicai_edge.engine.passages.ahead import alone
 from publicai_edge.engine.passages.composer import Composer
 from publicai_edge.engine.passages.context import PassageContext, cannot_compose
 from publicai_edge.engine.passages.settings import PassageSettings
@@ -72,7 +73,7 @@ class _Bench:
 
     def answers(self, question: dict[str, Any], compositions: Sequence[PassageSettings]) -> Iterator[Answered]:
         """Yield the answer with all passages read, then those with the passages put together."""
-        prompt = self._prompt(question, question["passages"])
+        prompt = self._prompt(question)
         self._keep(question)
         tokens, right = self._say(self._begin_exactly(prompt), prompt)
         yield self._answered(question, tokens, 0.0, 1.0, len(prompt.tokens))
@@ -85,18 +86,17 @@ class _Bench:
             kl = sum(kl for kl, _ in pairs) / len(pairs)
             yield self._answered(question, free, kl, sum(same for _, same in pairs) / len(pairs), read)
 
-    def _prompt(self, question: dict[str, Any], places: Sequence[Sequence[int]], user: str | None = None) -> Prompt:
+    def _prompt(self, question: dict[str, Any], index: int | None = None) -> Prompt:
+        """Return a question's tokens; with ``index``, those of that passage alone, in the place of the first."""
         turns = [ChatMessage("system", question["system"])] if question["system"] else []
-        where = tuple((begin, end) for begin, end in places)
-        return self._chat.encode([*turns, ChatMessage("user", question["user"] if user is None else user, where)])
+        turn = ChatMessage("user", question["user"], tuple(map(tuple, question["passages"])))
+        return self._chat.encode([*turns, turn if index is None else alone(turn, index)])
 
     def _keep(self, question: dict[str, Any]) -> None:
         """Compute the states of a question's passages, each behind what stands before the first."""
-        first = question["passages"][0][0]
         composer = self._composer(PassageSettings("shifted"))
-        for begin, end in question["passages"]:
-            text = question["user"][:first] + question["user"][begin:end]
-            composer.keep(self._prompt(question, [(first, len(text))], f"{text}\n."))
+        for index in range(len(question["passages"])):
+            composer.keep(self._prompt(question, index))
             while composer.read_piece() is None:
                 pass
 

@@ -16,7 +16,7 @@ from publicai_edge.evaluate.result import Quality as Report
 from publicai_edge.pipeline import budget, describe, fetching, onnx_chat, stages, texts, tuned
 from publicai_edge.pipeline.options import Options
 from publicai_edge.pipeline.prepared import Prepared, name_of, prepare, questions_of, reference_of
-from publicai_edge.pipeline.reading import Decided, decide
+from publicai_edge.pipeline.reading import Decided, decide, read_ahead
 from publicai_edge.pipeline.steps import Runner, StepResult
 from publicai_edge.pipeline.tuned import EngineSettings
 from publicai_edge.quantize import KEEP
@@ -70,7 +70,7 @@ def build(recipe_path: Path, options: Options) -> Built:
     ready = prepare(settings.recipe, recipe_path, runner, options)
     original = ready.original
     made = _quantized(runner, ready, options, original) if isinstance(original, Blob) else _Made(original)
-    read = _reading(runner, ready, made.step.files, settings)
+    read, ahead = _reading(runner, ready, made.step.files, settings)
     model = _model_files(_split(runner, ready.recipe, made.step.files))
     warmed = _warmed(runner, ready.recipe, made.step.files, settings)
 
@@ -79,6 +79,7 @@ def build(recipe_path: Path, options: Options) -> Built:
         "model": {**ready.inspected.facts, **made.step.facts},
         "quality": made.facts,
         "reading": read.to_json(),
+        "passages": ahead.facts if ahead else {"states": 0, "left_out": 0},
         "convert": ready.converted.facts if ready.converted else None,
         "index": ready.indexed.facts if ready.indexed else None,
         "zim": list(ready.zim_facts),
@@ -87,6 +88,7 @@ def build(recipe_path: Path, options: Options) -> Built:
     payload = _payload(model, ready.embedding, ready.indexed, warmed) | dict(
         made.files(runner, read).prefixed(REPORTS_FOLDER)
     )
+    payload |= dict(ahead.files.prefixed(describe.STATES_FOLDER)) if ahead else {}
     payload |= dict(ready.zims.prefixed(KNOWLEDGE_FOLDER)) | dict(runtime)
     facts["budget"] = budget.check(ready.recipe, ready.inspected.facts, payload, warmed.facts["tokens"], MODEL_FOLDER)
     facts["engine"] = settings.to_json()
@@ -130,11 +132,20 @@ def _warmed(runner: Runner, recipe: Recipe, model: FileSet, settings: EngineSett
     return stages.warm_services(runner, model.only(), services, context, settings.tuning)
 
 
-def _reading(runner: Runner, ready: Prepared, model: FileSet, settings: EngineSettings) -> Decided:
-    if ready.recipe.model.engine == "onnx":
-        return Decided("exact", "A model in ONNX has every passage read for every question.")
-    index = ready.indexed.files if ready.indexed else None
-    return decide(runner, ready.recipe, model.only(), ready.embedding, index, settings.tuning)
+def _reading(
+    runner: Runner, ready: Prepared, model: FileSet, settings: EngineSettings
+) -> tuple[Decided, StepResult | None]:
+    """Decide how the kiosk reads passages, and read some ahead for it."""
+    recipe = ready.recipe
+    if recipe.model.engine == "onnx" or recipe.knowledge is None:
+        return Decided("exact", "Every passage is read for every question."), None
+    documents = ready.embedding, ready.indexed.files if ready.indexed else None
+    decided = decide(runner, recipe, model.only(), documents, settings.tuning)
+    if decided.composition == "exact" or not recipe.knowledge.reading.bundle_mb:
+        return decided, None
+    files = _model_files(_split(runner, recipe, model))
+    made_for = describe.states_fingerprint(files, settings.tuning)
+    return decided, read_ahead(runner, recipe, model.only(), documents, settings.tuning, made_for)
 
 
 def _withdraw_refusal(folder: Path) -> None:

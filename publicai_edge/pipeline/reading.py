@@ -6,13 +6,15 @@ the documents hold something on them.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from publicai_edge.artifact import Blob, FileSet
 from publicai_edge.engine.passages.settings import Composition, PassageSettings
+from publicai_edge.engine.protocol import ChatMessage, ChatRequest
 from publicai_edge.evaluate.questions import Question as Prepared
 from publicai_edge.evaluate.reading import Reading, judge, line
-from publicai_edge.pipeline.steps import Runner, Step
+from publicai_edge.pipeline.steps import Runner, Step, StepResult
 from publicai_edge.recipe import AUTO, Question, Recipe
 from publicai_edge.recipe.reading import Reading as Wanted
 from publicai_edge.tuning import Tuning
@@ -26,8 +28,19 @@ _CODE = (
     "publicai_edge.evaluate.reading",
     "publicai_edge.evaluate.reading_bench",
 )
+_AHEAD_CODE = (
+    "publicai_edge.engine.batch",
+    "publicai_edge.engine.chat",
+    "publicai_edge.engine.llama",
+    "publicai_edge.engine.passages",
+    "publicai_edge.engine.state",
+)
 _LLAMA = ("llama-cpp-python", "numpy")
 _MAX_TOKENS = 64  # of an answer; the facts come early, and each token costs two evaluations
+
+
+Documents = tuple[FileSet | None, FileSet | None]
+"""The converted embedding model, and the index."""
 
 
 @dataclass(frozen=True)
@@ -44,26 +57,20 @@ class Decided:
         return {"composition": self.composition, "reason": self.reason, "measured": measured}
 
 
-def decide(
-    runner: Runner, recipe: Recipe, model: Blob, embedding: FileSet | None, index: FileSet | None, tuning: Tuning
-) -> Decided:
+def decide(runner: Runner, recipe: Recipe, model: Blob, documents: Documents, tuning: Tuning) -> Decided:
     """Measure what putting passages together costs, unless they are read for every question anyway.
 
     Args:
         runner: runs the step.
         recipe: the recipe.
         model: the GGUF file that is packed.
-        embedding: the converted embedding model.
-        index: the index of the documents.
+        documents: the embedding model and the index.
         tuning: as the kiosk's engine will be started with.
     """
     wanted = recipe.knowledge.reading if recipe.knowledge else Wanted()
     if wanted.composition == "exact":
         return Decided("exact", "The recipe has every passage read for every question.")
-    from publicai_edge.pipeline import asking
-
-    asked = asking.prepare(recipe, runner.store, embedding, index, questions_of(recipe), strict=False)
-    asked = tuple(question for question in asked if question.passages)
+    asked = _asked(runner, recipe, *documents)
     if not asked:
         return _unmeasured(runner, wanted)
     measured = _measured(runner, recipe, model, asked, _compositions(wanted), tuning)
@@ -74,6 +81,64 @@ def decide(
         runner.progress.say(reason)
         return Decided(chosen, reason, measured)
     return Decided(wanted.composition, "The recipe names it.", measured)
+
+
+def read_ahead(
+    runner: Runner, recipe: Recipe, model: Blob, documents: Documents, tuning: Tuning, fingerprint: str
+) -> StepResult:
+    """Compute the states of the passages that the recipe's questions find, within what the recipe lets a bundle carry.
+
+    Args:
+        runner: runs the step.
+        recipe: one whose kiosk puts passages together.
+        model: the GGUF file that is packed.
+        documents: the embedding model and the index.
+        tuning: as the kiosk's engine will be started with.
+        fingerprint: of the engine, the model and the form of its cache.
+    """
+    wanted = recipe.knowledge.reading if recipe.knowledge else Wanted()
+    asked = _asked(runner, recipe, *documents)
+    requests = [_request(question) for question in asked]
+    inputs = {
+        "model": model.sha256,
+        "requests": [request.to_json() for request in requests],
+        "fingerprint": fingerprint,
+        "bytes": wanted.bundle_mb * 1_000_000,
+        "context": recipe.target.context,
+        "tuning": tuning.to_json(),
+    }
+
+    def run(folder: Path) -> dict[str, Any]:
+        from publicai_edge.engine.passages import ahead
+
+        made = ahead.build(
+            runner.store.path(model),
+            requests,
+            folder,
+            fingerprint=fingerprint,
+            disk_bytes=inputs["bytes"],
+            context=recipe.target.context,
+            tuning=tuning,
+            progress=runner.progress,
+        )
+        return {name: made[name] for name in ("states", "left_out")} | {
+            "measured": {"peak_rss_bytes": made["peak_rss_bytes"]}
+        }
+
+    return runner.run(Step("passages", _AHEAD_CODE, _LLAMA, inputs, run))
+
+
+def _request(question: Prepared) -> ChatRequest:
+    system = (ChatMessage("system", question.system),) if question.system else ()
+    return ChatRequest((*system, ChatMessage("user", question.user, question.passages)))
+
+
+def _asked(runner: Runner, recipe: Recipe, embedding: FileSet | None, index: FileSet | None) -> tuple[Prepared, ...]:
+    """Return the questions on which something is found, with their passages."""
+    from publicai_edge.pipeline import asking
+
+    asked = asking.prepare(recipe, runner.store, embedding, index, questions_of(recipe), strict=False)
+    return tuple(question for question in asked if question.passages)
 
 
 def questions_of(recipe: Recipe) -> list[Question]:
@@ -123,7 +188,7 @@ def _measured(
         "tuning": tuning.to_json(),
     }
 
-    def run(_folder: Any) -> dict[str, Any]:
+    def run(_folder: Path) -> dict[str, Any]:
         from publicai_edge.evaluate.reading import measure
 
         found = measure(

@@ -21,12 +21,14 @@ class PassageSettings:
         recomputed: how many tokens that is.
         folder: where states are kept; None for nowhere.
         disk_bytes: how much they may take there.
+        bundled: a bundle's folder of states, where it has one.
     """
 
     composition: Composition = "exact"
     recomputed: int = RECOMPUTED_TOKENS
     folder: str | None = None
     disk_bytes: int = DEFAULT_DISK_BYTES
+    bundled: str | None = None
 
     @property
     def fresh(self) -> int:

@@ -54,9 +54,20 @@ class StateStore:
         fingerprint: digest of the engine, the model and the form of its cache.
         disk_bytes: how much all files may take.
         compress: whether to pack states; what it costs is measured by `benchmarks/passages.py`.
+        bundled: another such folder, a bundle's, that is looked into as well and never written to.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, disk_bytes: int, *, compress: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        fingerprint: str,
+        disk_bytes: int,
+        *,
+        compress: bool = True,
+        bundled: Path | None = None,
+    ) -> None:
+        self._bundled = bundled / digest.check(fingerprint) if bundled else None
+        self._useless: set[Path] = set()  # of those in the bundle
         self._root = folder
         self._folder = folder / digest.check(fingerprint)
         self._fingerprint = fingerprint
@@ -71,10 +82,6 @@ class StateStore:
         """What all files take."""
         return sum(entry.size for entry in self._entries.values())
 
-    def has(self, key: Key) -> bool:
-        """Whether there is a file; it may still prove to be of no use."""
-        return self._place(key).is_file()
-
     def read(self, key: Key, tokens: Sequence[int], position: int) -> bytearray | None:
         """Return a state; None where there is none. A file that cannot be trusted is removed.
 
@@ -83,14 +90,27 @@ class StateStore:
             tokens: the tokens it has to stand for.
             position: the position of the first of them.
         """
-        place = self._place(key)
+        place, bundled = self._place(key), self._in_bundle(key)
         try:
             data = _whole(place)
             state = None if data is None else self._state(data, key, tokens, position)
         except OSError:
-            return None
+            return self._from_bundle(bundled, key, tokens, position) if bundled else None
         if state is None:
             self._remove(place)
+        return state
+
+    def _in_bundle(self, key: Key) -> Path | None:
+        place = self._bundled and _path(self._bundled, key)
+        return place if place and place not in self._useless and place.is_file() else None
+
+    def _from_bundle(self, place: Path, key: Key, tokens: Sequence[int], position: int) -> bytearray | None:
+        state = None
+        with contextlib.suppress(OSError):
+            data = _whole(place)
+            state = None if data is None else self._state(data, key, tokens, position)
+        if state is None:
+            self._useless.add(place)  # it is made anew in the kiosk's own folder
         return state
 
     def write(self, key: Key, tokens: Sequence[int], state: bytes | bytearray, *, exact: bool = False) -> bool:
@@ -124,13 +144,13 @@ class StateStore:
         try:
             os.utime(place)
         except OSError:
-            return False
+            return self._in_bundle(key) is not None
         self._entries[place] = _Entry(place.stat().st_size, place.stat().st_mtime)
         self._listed.add(place)
         return True
 
     def _place(self, key: Key) -> Path:
-        return self._folder / digest.check(key.beginning) / f"{digest.check(key.passage)}{SUFFIX}"
+        return _path(self._folder, key)
 
     def _head(self, key: Key) -> dict[str, str]:
         return {"fingerprint": self._fingerprint, "beginning": key.beginning, "passage": key.passage}
@@ -185,6 +205,10 @@ class StateStore:
             place.unlink(missing_ok=True)
             self._entries.pop(place, None)
             self._listed.discard(place)
+
+
+def _path(folder: Path, key: Key) -> Path:
+    return folder / digest.check(key.beginning) / f"{digest.check(key.passage)}{SUFFIX}"
 
 
 def files(folder: Path) -> Iterator[Path]:

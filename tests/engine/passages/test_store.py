@@ -98,7 +98,7 @@ def test_no_more_than_the_budget_is_taken_and_what_was_listed_stays(tmp_path: Pa
     filled = opened(tmp_path, room=room)
     kept = [filled.write(key(str(number)), TOKENS, state()) for number in range(1, 6)]
     assert kept == [True, True, True, False, False], "the one that was not listed went, and then there was no room"
-    assert not filled.has(key("0"))
+    assert filled.read(key("0"), TOKENS, 5) is None
     assert sum(file.stat().st_size for file in states.files(tmp_path)) <= room
 
 
@@ -114,7 +114,7 @@ def test_what_was_listed_longest_ago_goes_first(tmp_path: Path) -> None:
     assert now.touch(key("1"))
     assert now.write(key("new"), TOKENS, state())
     assert not oldest.exists() or oldest.stem == key("1").passage
-    assert now.has(key("1"))
+    assert now.touch(key("1"))
 
 
 def test_a_question_leaves_no_trace_of_what_it_used(tmp_path: Path) -> None:
@@ -142,3 +142,18 @@ def test_what_an_interrupted_write_left_is_removed(tmp_path: Path) -> None:
     left.write_bytes(b"half")
     opened(tmp_path)
     assert not left.exists()
+
+
+def test_a_bundles_states_are_used_and_never_changed(tmp_path: Path) -> None:
+    bundle, own = tmp_path / "bundle", tmp_path / "own"
+    opened(bundle).write(key("one"), TOKENS, state())
+    store = StateStore(own, FINGERPRINT, 1 << 20, bundled=bundle)
+    assert store.touch(key("one"))
+    assert store.read(key("one"), TOKENS, 5)
+    assert not own.exists()
+    place(bundle).write_bytes(b"damaged")
+    assert store.read(key("one"), TOKENS, 5) is None
+    assert not store.touch(key("one")), "it is made anew"
+    assert store.write(key("one"), TOKENS, state())
+    assert store.read(key("one"), TOKENS, 5)
+    assert place(bundle).read_bytes() == b"damaged"
