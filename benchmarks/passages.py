@@ -131,17 +131,25 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument("--answers", type=Path, help="write all answers side by side to this file (Markdown)")
     parser.add_argument("--only", choices=("speed", "loss"), help="one half")
+    parser.add_argument("--model", choices=("small", "large"), help="one model")
+    parser.add_argument("--runs", type=int, default=6, help="first tokens of each side")
     chosen = parser.parse_args()
-    small = Subject("SmolLM2-135M", material.smollm2(), 1 / 5, None)
-    large = [] if chosen.quick else [Subject("Qwen2.5-1.5B", material.qwen(), 1 / 10, 1.0)]
     found: list[Row] = []
-    for subject in (small, *large):
+    for subject in subjects("small" if chosen.quick else chosen.model):
         with tempfile.TemporaryDirectory() as folder:
             if chosen.only != "loss":
-                found += speed(subject, Path(folder), runs=3 if chosen.quick else 6)
+                found += speed(subject, Path(folder), runs=min(3, chosen.runs) if chosen.quick else chosen.runs)
             if chosen.only != "speed":
                 found += loss(subject, most=12 if chosen.quick else None, answers=chosen.answers)
     return rows.report(found, chosen.json)
+
+
+def subjects(only: str | None) -> Iterator[Subject]:
+    """Yield the models that are measured."""
+    if only != "large":
+        yield Subject("SmolLM2-135M", material.smollm2(), 1 / 5, None)
+    if only != "small":
+        yield Subject("Qwen2.5-1.5B", material.qwen(), 1 / 10, 1.0)
 
 
 def speed(subject: Subject, folder: Path, runs: int) -> Iterator[Row]:
