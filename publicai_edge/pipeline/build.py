@@ -13,10 +13,10 @@ from publicai_edge.artifact import Blob, FileSet
 from publicai_edge.bundle import pack, questions
 from publicai_edge.engine.onnx.folder import MODEL_FILE as ONNX_FILE
 from publicai_edge.evaluate.result import Quality as Report
-from publicai_edge.pipeline import budget, describe, fetching, onnx_chat, stages, texts, tuned
+from publicai_edge.pipeline import budget, describe, fetching, onnx_chat, reading, stages, texts, tuned
 from publicai_edge.pipeline.options import Options
 from publicai_edge.pipeline.prepared import Prepared, name_of, prepare, questions_of, reference_of
-from publicai_edge.pipeline.reading import Decided, decide, read_ahead
+from publicai_edge.pipeline.reading import Decided
 from publicai_edge.pipeline.steps import Runner, StepResult
 from publicai_edge.pipeline.tuned import EngineSettings
 from publicai_edge.quantize import KEEP
@@ -136,16 +136,17 @@ def _reading(
     runner: Runner, ready: Prepared, model: FileSet, settings: EngineSettings
 ) -> tuple[Decided, StepResult | None]:
     """Decide how the kiosk reads passages, and read some ahead for it."""
-    recipe = ready.recipe
-    if recipe.model.engine == "onnx" or recipe.knowledge is None:
-        return Decided("exact", "Every passage is read for every question."), None
-    documents = ready.embedding, ready.indexed.files if ready.indexed else None
-    decided = decide(runner, recipe, model.only(), documents, settings.tuning)
-    if decided.composition == "exact" or not recipe.knowledge.reading.bundle_mb:
+    recipe, tuning = ready.recipe, settings.tuning
+    if recipe.knowledge is None or recipe.knowledge.reading.composition == "exact":
+        return Decided("exact", "The recipe has every passage read for every question."), None
+    wanted = recipe.knowledge.reading
+    questions = reading.asked(runner, recipe, (ready.embedding, ready.indexed.files if ready.indexed else None))
+    decided = reading.decide(runner, recipe, wanted, model.only(), questions, tuning)
+    if decided.composition == "exact" or not wanted.bundle_mb:
         return decided, None
     files = _model_files(_split(runner, recipe, model))
-    made_for = describe.states_fingerprint(files, settings.tuning)
-    return decided, read_ahead(runner, recipe, model.only(), documents, settings.tuning, made_for)
+    made_for = describe.states_fingerprint(files, tuning)
+    return decided, reading.read_ahead(runner, recipe, wanted, model.only(), questions, tuning, made_for)
 
 
 def _withdraw_refusal(folder: Path) -> None:

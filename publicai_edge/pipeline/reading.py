@@ -57,48 +57,66 @@ class Decided:
         return {"composition": self.composition, "reason": self.reason, "measured": measured}
 
 
-def decide(runner: Runner, recipe: Recipe, model: Blob, documents: Documents, tuning: Tuning) -> Decided:
-    """Measure what putting passages together costs, unless they are read for every question anyway.
+def asked(runner: Runner, recipe: Recipe, documents: Documents) -> tuple[Prepared, ...]:
+    """Return the recipe's questions on which something is found, with their passages.
+
+    Args:
+        runner: has the store.
+        recipe: the recipe.
+        documents: the embedding model and the index.
+    """
+    from publicai_edge.pipeline import asking
+
+    found = asking.prepare(recipe, runner.store, *documents, questions_of(recipe), strict=False)
+    return tuple(question for question in found if question.passages)
+
+
+def decide(
+    runner: Runner, recipe: Recipe, wanted: Wanted, model: Blob, questions: Sequence[Prepared], tuning: Tuning
+) -> Decided:
+    """Measure what putting passages together costs.
 
     Args:
         runner: runs the step.
         recipe: the recipe.
+        wanted: what it says of reading; not "exact".
         model: the GGUF file that is packed.
-        documents: the embedding model and the index.
+        questions: from :func:`asked`.
         tuning: as the kiosk's engine will be started with.
     """
-    wanted = recipe.knowledge.reading if recipe.knowledge else Wanted()
-    if wanted.composition == "exact":
-        return Decided("exact", "The recipe has every passage read for every question.")
-    asked = _asked(runner, recipe, *documents)
-    if not asked:
+    if not questions:
         return _unmeasured(runner, wanted)
-    measured = _measured(runner, recipe, model, asked, _compositions(wanted), tuning)
+    measured = _measured(runner, recipe, model, questions, _compositions(wanted), tuning)
     for item in measured[1:]:
         runner.progress.say(line(measured[0], item))
     if wanted.composition == AUTO:
         chosen, reason = judge(measured, wanted.max_loss)
         runner.progress.say(reason)
         return Decided(chosen, reason, measured)
-    return Decided(wanted.composition, "The recipe names it.", measured)
+    return Decided(_named(wanted), "The recipe names it.", measured)
 
 
 def read_ahead(
-    runner: Runner, recipe: Recipe, model: Blob, documents: Documents, tuning: Tuning, fingerprint: str
+    runner: Runner,
+    recipe: Recipe,
+    wanted: Wanted,
+    model: Blob,
+    questions: Sequence[Prepared],
+    tuning: Tuning,
+    fingerprint: str,
 ) -> StepResult:
     """Compute the states of the passages that the recipe's questions find, within what the recipe lets a bundle carry.
 
     Args:
         runner: runs the step.
-        recipe: one whose kiosk puts passages together.
+        recipe: the recipe.
+        wanted: what it says of reading.
         model: the GGUF file that is packed.
-        documents: the embedding model and the index.
+        questions: from :func:`asked`.
         tuning: as the kiosk's engine will be started with.
         fingerprint: of the engine, the model and the form of its cache.
     """
-    wanted = recipe.knowledge.reading if recipe.knowledge else Wanted()
-    asked = _asked(runner, recipe, *documents)
-    requests = [_request(question) for question in asked]
+    requests = [_request(question) for question in questions]
     inputs = {
         "model": model.sha256,
         "requests": [request.to_json() for request in requests],
@@ -116,14 +134,13 @@ def read_ahead(
             requests,
             folder,
             fingerprint=fingerprint,
-            disk_bytes=inputs["bytes"],
+            disk_bytes=wanted.bundle_mb * 1_000_000,
             context=recipe.target.context,
             tuning=tuning,
             progress=runner.progress,
         )
-        return {name: made[name] for name in ("states", "left_out")} | {
-            "measured": {"peak_rss_bytes": made["peak_rss_bytes"]}
-        }
+        measured = {"peak_rss_bytes": made["peak_rss_bytes"]}
+        return {"states": made["states"], "left_out": made["left_out"], "measured": measured}
 
     return runner.run(Step("passages", _AHEAD_CODE, _LLAMA, inputs, run))
 
@@ -131,14 +148,6 @@ def read_ahead(
 def _request(question: Prepared) -> ChatRequest:
     system = (ChatMessage("system", question.system),) if question.system else ()
     return ChatRequest((*system, ChatMessage("user", question.user, question.passages)))
-
-
-def _asked(runner: Runner, recipe: Recipe, embedding: FileSet | None, index: FileSet | None) -> tuple[Prepared, ...]:
-    """Return the questions on which something is found, with their passages."""
-    from publicai_edge.pipeline import asking
-
-    asked = asking.prepare(recipe, runner.store, embedding, index, questions_of(recipe), strict=False)
-    return tuple(question for question in asked if question.passages)
 
 
 def questions_of(recipe: Recipe) -> list[Question]:
@@ -162,13 +171,19 @@ def _unmeasured(runner: Runner, wanted: Wanted) -> Decided:
         runner.progress.warn(reason)
         return Decided("exact", reason)
     runner.progress.warn(f"Nothing says what composition {wanted.composition!r} costs: {missing}.")
-    return Decided(wanted.composition, "The recipe names it; it was not measured.")
+    return Decided(_named(wanted), "The recipe names it; it was not measured.")
+
+
+def _named(wanted: Wanted) -> Composition:
+    if wanted.composition == AUTO:
+        raise RuntimeError("a composition is chosen before it is packed")
+    return wanted.composition
 
 
 def _compositions(wanted: Wanted) -> list[PassageSettings]:
     names: tuple[Composition, ...] = ("shifted", "recomputed")
     if wanted.composition != AUTO:
-        names = (wanted.composition,)
+        names = (_named(wanted),)
     return [PassageSettings(name, wanted.recomputed_tokens) for name in names]
 
 

@@ -21,9 +21,9 @@ ways, and takes what saves time only if it stays within max_loss."""
     max_loss: Annotated[float, Field(gt=0)] = 0.05
     """For "auto": largest mean KL divergence along the answers, in nats per token, to those with every passage read; \
 and no fewer of the expected facts may be stated."""
-    bundle_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 64
+    bundle_mb: Annotated[int, Field(ge=0, le=100_000)] = 64
     """How much the bundle may carry of passages that are read at build time: those that the recipe's own questions \
 find. With 0 the kiosk reads all of them itself."""
-    disk_mb: Annotated[int, Field(ge=16, le=1_000_000)] = 512
+    disk_mb: Annotated[int, Field(ge=16, le=100_000)] = 512
     """Disk that the kiosk may take for it, in MB. A passage of 250 tokens takes 3 MB with a model of 1.5 billion \
 parameters."""
