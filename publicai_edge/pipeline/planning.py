@@ -252,6 +252,7 @@ def _use(recipe: Recipe, other_disk: int) -> Use:
         int(question),
         other_disk,
         recipe.embedding is not None,
+        recipe.knowledge.composes if recipe.knowledge else 0,
     )
 
 

@@ -51,6 +51,7 @@ class Use:
         question_tokens: that are read before an answer: the question, and the passages with it.
         other_disk: bytes of everything beside the model and the stored prompts.
         search: whether there is a search model.
+        composing: conversations' worth of memory that putting passages together takes beside the patrons'.
     """
 
     context: int
@@ -60,6 +61,7 @@ class Use:
     question_tokens: int
     other_disk: int
     search: bool
+    composing: int = 0
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ class Wanted:
 
 def forecast(model: Model, use: Use, device: Profile, wanted: Wanted = Wanted()) -> Forecast:
     """Return what is expected."""
-    cells = warm.cells(use.context, use.patrons) + use.shared_tokens
+    cells = warm.cells(use.context, use.patrons + use.composing) + use.shared_tokens
     need = replace(fit.need(model.header, cells=cells, outputs=use.patrons), weights=model.size)
     beside = _SERVER_BYTES + (_SEARCH_BYTES if use.search else 0)
     stored = use.shared_tokens * fit.kv_bytes_per_cell(model.header)

@@ -164,6 +164,11 @@ class Knowledge(Table):
     reading: Reading = Reading()
     """Whether the passages are read again for every question."""
 
+    @property
+    def composes(self) -> int:
+        """Conversations' worth of memory that putting passages together takes beside the patrons': 1, or 0."""
+        return int(self.reading.composition != "exact")
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.documents and not self.zim:
@@ -305,8 +310,7 @@ class Recipe(Table):
         found += [f"services: two are called {name!r}" for name in sorted({i for i in ids if ids.count(i) > 1})]
         if any(service.search for service in self.services) and not (self.knowledge and self.embedding):
             found.append("a service searches the documents, but [knowledge] or [embedding] is missing")
-        composed = self.knowledge is not None and self.knowledge.reading.composition != "exact"
-        if self.model.engine == "onnx" and composed:
+        if self.model.engine == "onnx" and self.knowledge and self.knowledge.composes:
             found.append('knowledge.reading.composition is for GGUF models; with model.engine = "onnx" it is "exact"')
         if self.model.engine == "onnx" and self.engine.model_dump(exclude_none=True):
             found.append('[engine] is for GGUF models; with model.engine = "onnx" there is nothing to set')
