@@ -36,7 +36,7 @@ _LOOK_SECONDS = 0.5
 _PAUSE_SECONDS = 30.0
 _AGAIN_SECONDS = 6 * 3600.0
 _HOT_CELSIUS = 80.0
-_MOST_FAILURES = 3
+_MOST_FAILURES = 5
 
 _Place = tuple[str, str, int]  # a passage's digest, its document, its number there
 

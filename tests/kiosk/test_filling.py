@@ -187,7 +187,7 @@ def test_it_stops_when_there_is_no_room(place: Place) -> None:
 def test_a_failing_engine_is_not_asked_for_ever(place: Place) -> None:
     place.engine.how = ["failed"] * 100
     _run_for(place, 0.3)
-    assert len(place.engine.requests) == 3
+    assert len(place.engine.requests) == filling._MOST_FAILURES
 
 
 def test_states_of_passages_that_are_gone_are_removed_at_the_start(place: Place) -> None:
