@@ -15,7 +15,7 @@ from publicai_edge.engine.protocol import ChatMessage, ChatRequest
 from publicai_edge.evaluate.questions import Question as Prepared
 from publicai_edge.evaluate.reading import Reading, judge, line
 from publicai_edge.pipeline.steps import Runner, Step, StepResult
-from publicai_edge.recipe import AUTO, Question, Recipe
+from publicai_edge.recipe import Question, Recipe
 from publicai_edge.recipe.reading import Reading as Wanted
 from publicai_edge.tuning import Tuning
 
@@ -89,7 +89,7 @@ def decide(
     measured = _measured(runner, recipe, model, questions, _compositions(wanted), tuning)
     for item in measured[1:]:
         runner.progress.say(line(measured[0], item))
-    if wanted.composition == AUTO:
+    if wanted.composition == "auto":
         chosen, reason = judge(measured, wanted.max_loss)
         runner.progress.say(reason)
         return Decided(chosen, reason, measured)
@@ -166,7 +166,7 @@ def questions_of(recipe: Recipe) -> list[Question]:
 
 def _unmeasured(runner: Runner, wanted: Wanted) -> Decided:
     missing = "the recipe has no questions with facts that the documents answer"
-    if wanted.composition == AUTO:
+    if wanted.composition == "auto":
         reason = f"Every passage is read for every question: {missing}, so nothing else could be measured."
         runner.progress.warn(reason)
         return Decided("exact", reason)
@@ -175,14 +175,14 @@ def _unmeasured(runner: Runner, wanted: Wanted) -> Decided:
 
 
 def _named(wanted: Wanted) -> Composition:
-    if wanted.composition == AUTO:
+    if wanted.composition == "auto":
         raise RuntimeError("a composition is chosen before it is packed")
     return wanted.composition
 
 
 def _compositions(wanted: Wanted) -> list[PassageSettings]:
     names: tuple[Composition, ...] = ("shifted", "recomputed")
-    if wanted.composition != AUTO:
+    if wanted.composition != "auto":
         names = (_named(wanted),)
     return [PassageSettings(name, wanted.recomputed_tokens) for name in names]
 
