@@ -125,6 +125,22 @@ def processor_celsius(root: Path = _ROOT) -> float | None:
     return max(found[True] or found[False], default=None)
 
 
+def on_battery(root: Path = _ROOT) -> bool:
+    """Return whether a battery is being emptied; False where nobody tells.
+
+    Source: Linux ``Documentation/ABI/testing/sysfs-class-power``. A device's own battery (a mouse's) does not count.
+
+    Args:
+        root: where ``/sys`` is looked for.
+    """
+    return any(
+        _text(supply / "type").strip() == "Battery"
+        and _text(supply / "scope").strip() != "Device"
+        and _text(supply / "status").strip() == "Discharging"
+        for supply in (root / "sys/class/power_supply").glob("*")
+    )
+
+
 def _add_celsius(found: list[float], place: Path) -> None:
     try:
         degrees = int(_text(place).strip()) / 1000

@@ -192,15 +192,25 @@ def _table(name: str, item: dict[str, Any], schema: dict[str, Any], needed: str)
     ]
     lines = [f"## {head}\n", f"{inner['description']} {needed}\n", "| key | value | default | |", "|---|---|---|---|"]
     nested = [
-        _table(f"{name}.{key}", field, schema, "One or more." if key in required else "Any number.")
+        _table(f"{name}.{key}", field, schema, _needed(field, required=key in required))
         for key, field in inner["properties"].items()
-        if _holds_tables(field)
+        if _holds_tables(field) or _is_table(field)
     ]
     return "\n".join([*lines, *rows, "", *nested])
 
 
 def _holds_tables(field: dict[str, Any]) -> bool:
     return field.get("type") == "array" and "$ref" in field["items"]
+
+
+def _is_table(field: dict[str, Any]) -> bool:
+    return "$ref" in field
+
+
+def _needed(field: dict[str, Any], *, required: bool) -> str:
+    if _is_table(field):
+        return "Required." if required else "Optional."
+    return "One or more." if required else "Any number."
 
 
 def _resolved(item: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
@@ -219,6 +229,8 @@ def _type(field: dict[str, Any]) -> str:
         return " or ".join(f'`"{choice}"`' for choice in field["enum"])
     if _holds_tables(field):
         return "list of tables, below"
+    if _is_table(field):
+        return "table, below"
     return _TYPES[field["type"]] + _bounds(field)
 
 
@@ -235,7 +247,7 @@ def _value(key: str, field: dict[str, Any], required: set[str]) -> str:
     if key in required:
         return "*required*"
     default = field.get("default")
-    return "" if default is None else f"`{json.dumps(default, ensure_ascii=False)}`"
+    return "" if default is None or _is_table(field) else f"`{json.dumps(default, ensure_ascii=False)}`"
 
 
 def recipe_keys() -> dict[str, set[str]]:

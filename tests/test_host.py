@@ -210,3 +210,29 @@ def test_how_warm_the_processor_is_comes_from_what_names_it(
     tmp_path: Path, files: dict[str, object], celsius: float | None
 ) -> None:
     assert host.processor_celsius(machine(tmp_path, files)) == celsius
+
+
+SUPPLY = "sys/class/power_supply/"
+
+
+@pytest.mark.parametrize(
+    ("files", "emptied"),
+    [
+        ({}, False),
+        ({f"{SUPPLY}BAT0/type": "Battery", f"{SUPPLY}BAT0/status": "Discharging"}, True),
+        ({f"{SUPPLY}BAT0/type": "Battery", f"{SUPPLY}BAT0/status": "Charging"}, False),
+        ({f"{SUPPLY}AC/type": "Mains", f"{SUPPLY}AC/status": "Discharging"}, False),
+        (
+            {
+                f"{SUPPLY}mouse/type": "Battery",
+                f"{SUPPLY}mouse/scope": "Device",
+                f"{SUPPLY}mouse/status": "Discharging",
+            },
+            False,
+        ),
+    ],
+)
+def test_a_machine_is_on_battery_when_its_own_is_emptied(
+    tmp_path: Path, files: dict[str, object], emptied: bool
+) -> None:
+    assert host.on_battery(machine(tmp_path, files)) == emptied

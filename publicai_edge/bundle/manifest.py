@@ -93,6 +93,18 @@ class ZimInfo(_Part):
     date: str
 
 
+class ReadingInfo(_Part):
+    """Whether passages are read for every question, see :mod:`publicai_edge.engine.passages.settings`.
+
+    ``states`` is the folder of those passages that were read at build time.
+    """
+
+    composition: Literal["exact", "shifted", "recomputed"] = "exact"
+    recomputed_tokens: Annotated[int, Field(ge=1, le=128)] = 16
+    disk_mb: Annotated[int, Field(ge=16)] = 512
+    states: RelativePath | None = None
+
+
 class KnowledgeInfo(_Part):
     """The indexed documents, and the ZIM files; ``passage_words`` is how their articles are cut."""
 
@@ -103,6 +115,7 @@ class KnowledgeInfo(_Part):
     top: int
     min_relevance: float
     passage_words: int = 120
+    reading: ReadingInfo = ReadingInfo()
     zim: tuple[ZimInfo, ...] = ()
 
 
@@ -172,6 +185,7 @@ class Manifest(_Part):
         found += [self.embedding.folder] if self.embedding else []
         if self.knowledge:
             found += [self.knowledge.file, *(item.file for item in self.knowledge.zim)]
+            found += [self.knowledge.reading.states] if self.knowledge.reading.states else []
         return found
 
     @property

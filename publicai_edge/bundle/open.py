@@ -7,6 +7,7 @@ from publicai_edge import digest
 from publicai_edge.bundle import manifest as bundle_manifest
 from publicai_edge.bundle.manifest import Manifest, ModelInfo
 from publicai_edge.engine.config import EngineConfig
+from publicai_edge.engine.passages.settings import PassageSettings
 from publicai_edge.engine.warm import SharedPrompt
 from publicai_edge.errors import BundleError
 
@@ -39,8 +40,13 @@ class Bundle:
         """The ZIM files, in the manifest's order."""
         return tuple(self.root / item.file for item in self.manifest.knowledge.zim) if self.manifest.knowledge else ()
 
-    def engine_config(self, *, threads: int | None = None) -> EngineConfig:
-        """Return what the engine is started with: the model and the stored state of every service's prompt."""
+    def engine_config(self, *, threads: int | None = None, passages: Path | None = None) -> EngineConfig:
+        """Return what the engine is started with: the model and the stored state of every service's prompt.
+
+        Args:
+            threads: None lets the engine choose.
+            passages: where what was computed of passages is kept, if it is.
+        """
         manifest = self.manifest
         states = {
             (item.service, item.language): (str(self.root / item.file), digest.check(item.sha256))
@@ -61,6 +67,7 @@ class Bundle:
             fingerprint=manifest.engine.warm_fingerprint,
             threads=threads,
             tuning=manifest.engine.tuning,
+            passages=passage_settings(self, passages),
         )
 
 
@@ -69,6 +76,26 @@ def model_digest(model: ModelInfo) -> str:
     if not model.parts:
         return digest.check(model.sha256)
     return digest.of_json({path: digest.check(sha256) for path, sha256 in model.parts.items()})
+
+
+def passage_settings(bundle: Bundle, folder: Path | None) -> PassageSettings:
+    """Return how passages are read.
+
+    Args:
+        bundle: the bundle.
+        folder: where what was computed of them is kept; without one, they are read for every question.
+    """
+    knowledge = bundle.manifest.knowledge
+    if knowledge is None or folder is None:
+        return PassageSettings()
+    reading = knowledge.reading
+    return PassageSettings(
+        reading.composition,
+        reading.recomputed_tokens,
+        str(folder),
+        reading.disk_mb * 1_000_000,
+        str(bundle.root / reading.states) if reading.states else None,
+    )
 
 
 def open_bundle(root: Path) -> Bundle:

@@ -19,10 +19,22 @@ if TYPE_CHECKING:
 
 
 def engine(
-    bundle: Bundle, threads: int | None, slots: int | None = None, gpu_layers: int | None = None
+    bundle: Bundle,
+    threads: int | None,
+    slots: int | None = None,
+    gpu_layers: int | None = None,
+    passages: Path | None = None,
 ) -> WorkerEngine:
-    """Return the bundle's engine, not started yet; what is not given is as the bundle says."""
-    config = replace(bundle.engine_config(threads=threads), gpu_layers=gpu_layers)
+    """Return the bundle's engine, not started yet; what is not given is as the bundle says.
+
+    Args:
+        bundle: the bundle.
+        threads: most threads.
+        slots: patrons answered at the same time.
+        gpu_layers: layers on graphics processors.
+        passages: where what was computed of passages is kept; without it, they are read for every question.
+    """
+    config = replace(bundle.engine_config(threads=threads, passages=passages), gpu_layers=gpu_layers)
     return WorkerEngine(config if slots is None else replace(config, slots=slots))
 
 

@@ -75,7 +75,7 @@ def serve(
     from publicai_edge.errors import HostError
     from publicai_edge.kiosk import screen
     from publicai_edge.kiosk.server import serve as run
-    from publicai_edge.kiosk.staff_place import place_of
+    from publicai_edge.kiosk.staff_place import PASSAGES, place_of
 
     console = options.console(as_json=json_, debug=debug)
     console.show_log("publicai_edge.kiosk")
@@ -93,6 +93,7 @@ def serve(
     layers = options.gpu_layers(gpu_layers, opened.manifest.engine.name, console)
 
     staff = parts.staff(opened, documents_dir)
+    place = place_of(opened.manifest.name, documents_dir)
 
     with ExitStack() as shown:
 
@@ -106,13 +107,13 @@ def serve(
 
         run(
             opened,
-            parts.engine(opened, threads, slots, layers),
+            parts.engine(opened, threads, slots, layers, place / PASSAGES),
             parts.documents(opened, staff),
             host=host,
             port=port,
             names=name or (),
             staff=staff,
-            state=place_of(opened.manifest.name, documents_dir),
+            state=place,
             share_status=share_status,
             printing=not fullscreen if printing is None else printing,
             on_ready=on_ready,

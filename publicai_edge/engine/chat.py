@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from publicai_edge import digest
 from publicai_edge.engine import template
 from publicai_edge.engine.protocol import ChatMessage, ChatRequest
 from publicai_edge.errors import ModelError
@@ -37,11 +38,24 @@ _MOST_PLANS = 64
 
 
 @dataclass(frozen=True)
+class Run:
+    """A passage's tokens in a prompt, from ``start`` to ``end``; ``sha256`` is its text's, in hexadecimal."""
+
+    start: int
+    end: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Prompt:
-    """A conversation in tokens; ``shared`` counts the first ones, which come before any patron's words."""
+    """A conversation in tokens; ``shared`` counts the first ones, which come before any patron's words.
+
+    ``runs`` are the passages in it, in order: their tokens depend on their own texts alone.
+    """
 
     tokens: tuple[int, ...]
     shared: int
+    runs: tuple[Run, ...] = ()
 
 
 class Vocabulary(Protocol):
@@ -141,12 +155,26 @@ class ChatFormat:
         plan = self._plan(tuple(message.role for message in messages))
         tokens = list(plan.parts[0])
         shared = 0
+        runs: list[Run] = []
         for turn, part in zip(plan.turns, plan.parts[1:], strict=True):
             if messages[turn].role != "system" and not shared:
                 shared = len(tokens)
-            tokens += self._content(_clean(messages[turn].content))
+            self._add_turn(messages[turn], tokens, runs)
             tokens += part
-        return Prompt(tuple(tokens), shared)
+        return Prompt(tuple(tokens), shared, tuple(runs))
+
+    def _add_turn(self, message: ChatMessage, tokens: list[int], runs: list[Run]) -> None:
+        """Add a turn's tokens, and where its passages are among them."""
+        content, at = message.content, 0
+        for start, end in message.passages:
+            before = _without_placeholders(content[at:start])
+            tokens += self._content(before if at else before.lstrip())
+            begun = len(tokens)
+            tokens += self._content(_without_placeholders(content[start:end]))
+            runs.append(Run(begun, len(tokens), passage_digest(content[start:end])))
+            at = end
+        rest = _without_placeholders(content[at:])
+        tokens += self._content(rest.rstrip() if at else rest.strip())
 
     def shared_prefix(self, system: str) -> tuple[int, ...]:
         """Return the tokens every conversation under this system prompt starts with."""
@@ -245,5 +273,10 @@ class ChatFormat:
         yield text[start:]
 
 
-def _clean(content: str) -> str:
-    return content.replace(_OPEN, "").replace(_CLOSE, "").strip()
+def passage_digest(text: str) -> str:
+    """Return the digest by which a passage is known: of its text as it is made into tokens."""
+    return digest.of_bytes(_without_placeholders(text).encode("utf-8", "replace"))
+
+
+def _without_placeholders(text: str) -> str:
+    return text.replace(_OPEN, "").replace(_CLOSE, "")

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from publicai_edge.engine.config import EngineConfig
+from publicai_edge.engine.keeping import Keeping, Kept
 from publicai_edge.engine.line import Line, Ticket
-from publicai_edge.engine.link import BrokenLinkError, Link
+from publicai_edge.engine.link import BrokenLinkError, Link, read_event
 from publicai_edge.engine.protocol import (
     ChatRequest,
-    Delta,
     EngineMetrics,
     EngineStatus,
     Event,
@@ -102,6 +102,7 @@ class WorkerEngine:
         self._failed_starts = 0
         self._heard = 0  # grows with each sign that the worker lives
         self._resting: asyncio.TimerHandle | None = None
+        self._keeping = Keeping()
 
     @property
     def status(self) -> EngineStatus:
@@ -168,6 +169,16 @@ class WorkerEngine:
                     return
         finally:
             self._reader_left(mine)
+
+    async def keep(self, request: ChatRequest) -> Kept:
+        """Have the first passage of a request read while there is nothing else to do; nothing is answered.
+
+        Returns:
+            How it ended, once it has.
+        """
+        if self._link is None or self._status.state != "ready":
+            return "refused"
+        return await self._keeping.ask(self._link, request)
 
     # The line ---------------------------------------------------------------------------------------------------------
 
@@ -292,12 +303,15 @@ class WorkerEngine:
                         watch = asyncio.create_task(self._watch(link))
                 elif message["event"] == "failed":
                     self._failure = PublicAIError.from_json(message.get("error") or {})
+                elif message["event"] == "kept":
+                    self._keeping.heard(message)
                 elif "id" in message:
                     self._deliver(message)
         except BrokenLinkError:
             link.kill()
         finally:
             self._link = None
+            self._keeping.lost()
             if watch:
                 watch.cancel()
             await link.stop()
@@ -380,19 +394,3 @@ class WorkerEngine:
         self._status = EngineStatus(state, detail, facts or {})
         async with self._changed:
             self._changed.notify_all()
-
-
-def read_event(message: dict[str, Any]) -> Started | Delta | Finished | PublicAIError | None:
-    """Read a request's event; None for one of a kind that is not known here.
-
-    Raises:
-        BrokenLinkError: its fields are not those of its kind.
-    """
-    kinds: dict[str, type[Started | Delta | Finished]] = {"started": Started, "delta": Delta, "finished": Finished}
-    kind = message.pop("event")
-    try:
-        if kind == "error":
-            return PublicAIError.from_json(message["error"])
-        return kinds[kind](**message) if kind in kinds else None
-    except (KeyError, TypeError, AttributeError):
-        raise BrokenLinkError from None

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from publicai_edge.engine.passages.settings import PassageSettings
 from publicai_edge.engine.warm import SharedPrompt
 from publicai_edge.tuning import Tuning
 
@@ -24,6 +25,7 @@ class EngineConfig:
         queue: requests that may wait for a slot.
         gpu_layers: layers on a GPU; None puts there what fits.
         tuning: how it is evaluated; ``threads`` goes before its own.
+        passages: whether passages are read for every question, or what was computed of them is used again.
     """
 
     model: Path
@@ -37,6 +39,7 @@ class EngineConfig:
     queue: int = 16
     gpu_layers: int | None = None
     tuning: Tuning = Tuning()  # noqa: RUF009 - frozen
+    passages: PassageSettings = PassageSettings()  # noqa: RUF009 - frozen
 
     def without_states(self) -> "EngineConfig":
         """Return the same settings with every prompt's state to be computed anew."""

@@ -10,6 +10,9 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from publicai_edge.engine.protocol import Delta, Finished, Started
+from publicai_edge.errors import PublicAIError
+
 _LINE_LIMIT = 1 << 20
 _CLOSE_SECONDS = 2.0
 _SIGKILL = 9  # Windows, where no process ends so, has no name for it
@@ -102,3 +105,19 @@ class Link:
         finally:
             self.kill()  # also when this wait is itself cancelled
         await self._process.wait()
+
+
+def read_event(message: dict[str, Any]) -> Started | Delta | Finished | PublicAIError | None:
+    """Read a request's event; None for one of a kind that is not known here.
+
+    Raises:
+        BrokenLinkError: its fields are not those of its kind.
+    """
+    kinds: dict[str, type[Started | Delta | Finished]] = {"started": Started, "delta": Delta, "finished": Finished}
+    kind = message.pop("event")
+    try:
+        if kind == "error":
+            return PublicAIError.from_json(message["error"])
+        return kinds[kind](**message) if kind in kinds else None
+    except (KeyError, TypeError, AttributeError):
+        raise BrokenLinkError from None

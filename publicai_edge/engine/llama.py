@@ -195,6 +195,7 @@ class LlamaContext:
         threads: threads for decode and for prefill.
         outputs: rows of logits of one evaluation; llama.cpp keeps room for them.
         tuning: sizes of evaluations, type of the cache, flash attention; its threads and drafts are not for here.
+        unified: whether all sequences share ``n_ctx`` cells, so that one can be put together from others.
     """
 
     def __init__(
@@ -206,6 +207,7 @@ class LlamaContext:
         threads: int,
         outputs: int = 1,
         tuning: Tuning = Tuning(),  # noqa: B008 - frozen
+        unified: bool = False,
     ) -> None:
         from publicai_edge.engine.batch import Batch
 
@@ -213,9 +215,9 @@ class LlamaContext:
         self._llama = llama = library()
         params = llama.llama_context_default_params()
         n_ctx = -(-n_ctx // CELLS_STEP) * CELLS_STEP
-        self._streams = n_seq if model.has_streams and n_seq <= state.MOST_STREAMS else 1
+        self._streams = n_seq if model.has_streams and n_seq <= state.MOST_STREAMS and not unified else 1
         self._n_seq = n_seq
-        params.n_ctx = n_ctx * n_seq
+        params.n_ctx = n_ctx if unified else n_ctx * n_seq
         params.n_batch = tuning.batch
         params.n_ubatch = tuning.ubatch or tuning.batch
         params.type_k = params.type_v = getattr(llama, f"GGML_TYPE_{tuning.kv_type.upper()}")
@@ -328,6 +330,11 @@ class LlamaContext:
         if written != len(data) or not data:
             raise EngineError(f"llama.cpp cannot give the state of a sequence: {last_words()}")
         return found
+
+    def fitted(self, data: bytes | bytearray) -> State:
+        """Return a state that a context with one stream gave, fit for this one."""
+        buffer = bytearray(data) + bytes(state.EMPTY_STREAM * (self._streams - 1))
+        return State(buffer, 0, len(buffer), self._streams)
 
     def restore(self, sequence: int, kept: State) -> bool:
         """Make a sequence what it was when its state was taken; False when llama.cpp refuses it."""

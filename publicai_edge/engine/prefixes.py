@@ -153,6 +153,10 @@ class Prefixes:
         elif not (self._reading and self._reading.sequence == sequence):
             self._empty(sequence)
 
+    def leave(self, sequence: int) -> None:
+        """Forget all that lies in a sequence: what comes into it is not of these prompts."""
+        self._empty(sequence)
+
     # Reading what is missing.
 
     def read_piece(self, index: int, sequence: int) -> None:

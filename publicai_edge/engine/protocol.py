@@ -14,10 +14,24 @@ State = Literal["loading", "ready", "restarting", "failed", "closed"]
 
 @dataclass(frozen=True)
 class ChatMessage:
-    """One turn of a conversation; ``content`` is text only and never carries control tokens."""
+    """One turn of a conversation; ``content`` is text only and never carries control tokens.
+
+    ``passages`` are the places in ``content``, begin and end in characters, of texts that are made into tokens each by
+    itself: their tokens are then the same beside any others, and what was computed of them can be used again.
+
+    Raises:
+        ValueError: the places overlap, or are not in the text.
+    """
 
     role: Role
     content: str
+    passages: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        """See that the places are in the text, one after the other."""
+        edges = [0, *(edge for place in self.passages for edge in place), len(self.content)]
+        if edges != sorted(edges):
+            raise ValueError("the passages of a turn are not places in its text, one after the other")
 
 
 @dataclass(frozen=True)
@@ -64,7 +78,10 @@ class ChatRequest:
         """Read what :meth:`to_json` wrote."""
         sampling = dict(data["sampling"])
         sampling["stop"] = tuple(sampling["stop"])
-        turns = tuple(ChatMessage(**turn) for turn in data["messages"])
+        turns = tuple(
+            ChatMessage(turn["role"], turn["content"], tuple(map(tuple, turn.get("passages", ()))))
+            for turn in data["messages"]
+        )
         return ChatRequest(turns, Sampling(**sampling), data["prompt"], data["client"])
 
 

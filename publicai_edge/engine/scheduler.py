@@ -13,6 +13,7 @@ it ends: no patron's words stay in the cache; a step that fails ends the request
 """
 
 import bisect
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,12 +22,13 @@ from dataclasses import dataclass, field
 from publicai_edge.engine.chat import ChatFormat, Prompt
 from publicai_edge.engine.llama import LlamaContext, LlamaModel
 from publicai_edge.engine.lookup import LONGEST, Pace
+from publicai_edge.engine.passages.composer import Composer
 from publicai_edge.engine.prefixes import Prefixes
 from publicai_edge.engine.protocol import ChatRequest, Event, Finished, Sampling
 from publicai_edge.engine.sampling import Chooser
 from publicai_edge.engine.slots import Slot
 from publicai_edge.engine.threads import Threads
-from publicai_edge.errors import ContextOverflowError, PublicAIError
+from publicai_edge.errors import ContextOverflowError, EngineError, PublicAIError
 
 _STEP_SECONDS = 0.2
 _LONE_STEP_SECONDS = 0.5  # while nobody is writing; who goes away in the middle of a long prompt frees the slot then
@@ -87,6 +89,7 @@ class Scheduler:
         threads: how many threads to use, asked before each step; None leaves the context's.
         drafts: whether to look for drafts in the prompt.
         make_chooser: begins to choose an answer's tokens, as the request's sampling says.
+        composer: puts passages together that were read before; None where each is read for each question.
     """
 
     context: LlamaContext
@@ -98,6 +101,7 @@ class Scheduler:
     threads: Threads | None = None
     drafts: bool = True
     make_chooser: Callable[[LlamaModel, Sampling], Chooser] = Chooser
+    composer: Composer | None = None
     counts: Counts = field(default_factory=Counts)
 
     def __post_init__(self) -> None:
@@ -216,6 +220,18 @@ class Scheduler:
                     send=self.send,
                 )
             )
+            self._compose(self._active[-1])
+
+    def _compose(self, slot: Slot) -> None:
+        """Let a request begin with its passages, where they were read before."""
+        if self.composer is None:
+            return
+        with contextlib.suppress(EngineError):  # they are read as usual then
+            found = self.composer.compose(slot.prompt)
+            if found:
+                self.prefixes.leave(slot.sequence)
+                if self.context.restore(slot.sequence, self.context.fitted(found.state)):
+                    slot.filled, slot.reused = found.tokens, found.reused
 
     def _leave(self, slot: Slot) -> None:
         slot.close()

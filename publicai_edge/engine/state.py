@@ -21,6 +21,7 @@ _FORM = b"publicai-edge llama state 1\n"
 _HEADER = struct.Struct("<QQ")  # tokens, bytes of the state
 _NUMBER = struct.Struct("<I")
 _STREAMS_AT = 2 * _NUMBER.size
+EMPTY_STREAM = _NUMBER.size  # bytes that stand for a stream with nothing in it, all zero
 
 
 class State:

@@ -1,12 +1,15 @@
 """The worker process: loads one model and answers requests that arrive as JSON lines on stdin.
 
 In: ``{"op": "load", "config": …}`` first, then ``{"op": "chat", "id": n, "request": …}``,
-``{"op": "cancel", "id": n}``, ``{"op": "ping", "n": k}`` and, when there is nothing to answer, ``{"op": "rest"}``.
+``{"op": "cancel", "id": n}``, ``{"op": "ping", "n": k}``, ``{"op": "keep", "n": k, "request": …}`` (a passage is to be
+read and kept) and, when there is nothing to answer, ``{"op": "rest"}``.
 Out: ``{"event": "ready", "facts": …}`` or ``{"event": "failed", "error": …}``, then for each request its events with
-its id, and ``{"event": "pong", "n": k}``. Nothing a patron typed is ever written anywhere but to that stream.
+its id, ``{"event": "pong", "n": k}`` and ``{"event": "kept", "n": k, "how": …}``. Nothing a patron typed is ever
+written anywhere but to that stream.
 
 Messages are looked at between two evaluations, so a request joins, and a cancelled one frees its place, within one of
-them. When there is nothing to answer, shared prompts whose stored state could not be used are read, a piece at a time.
+them. When there is nothing to answer, shared prompts whose stored state could not be used are read, a piece at a time,
+and then the passage that is to be kept; that evaluation is broken off when a message comes.
 """
 
 import contextlib
@@ -29,13 +32,17 @@ from publicai_edge.engine.fit import Plan
 from publicai_edge.engine.gpu import gpu_plan, gpus
 from publicai_edge.engine.llama import LlamaContext, LlamaModel, build_id, library
 from publicai_edge.engine.lookup import LONGEST
+from publicai_edge.engine.passages.composer import Composer
+from publicai_edge.engine.passages.context import PassageContext, cannot_compose
+from publicai_edge.engine.passages.settings import PassageSettings
+from publicai_edge.engine.passages.store import StateStore
 from publicai_edge.engine.prefixes import Prefixes
 from publicai_edge.engine.protocol import ChatMessage, ChatRequest, Event, Sampling
 from publicai_edge.engine.sampling import Chooser
 from publicai_edge.engine.scheduler import WORTH_SHARING, Scheduler
 from publicai_edge.engine.threads import Threads, threads_on_this_machine
 from publicai_edge.engine.warm import SharedPrompt
-from publicai_edge.errors import ModelError, PublicAIError
+from publicai_edge.errors import EngineError, ModelError, PublicAIError
 from publicai_edge.host import peak_rss_bytes, refuse_core_files, release_mapped
 from publicai_edge.scrub import overwrite_what_is_freed, scrub, scrub_thread
 from publicai_edge.tuning import Tuning
@@ -75,6 +82,10 @@ class Inbox:
         except queue.Empty:
             return found
 
+    def waiting(self) -> bool:
+        """Whether something has come that was not taken yet."""
+        return not self._messages.empty()
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -87,6 +98,8 @@ class Backend:
         context: makes room for requests: (model, tokens of one request, slots, threads, tuning).
         chooser: begins to choose an answer's tokens.
         build_id: names the engine; a state that another made is not trusted.
+        passages: makes the context in which passages are put together, (model, tokens of one request, threads, tuning);
+            or returns why that cannot be. None where the engine has none.
     """
 
     plan: Callable[[dict[str, Any], Sequence[SharedPrompt]], tuple[Plan, int]]
@@ -94,6 +107,7 @@ class Backend:
     context: Callable[[Any, int, int, int, Tuning], Any]
     chooser: Callable[[Any, Sampling], Any]
     build_id: Callable[[], str]
+    passages: Callable[[Any, int, int, Tuning], PassageContext | str] | None = None
 
 
 def _llama_context(model: LlamaModel, limit: int, slots: int, threads: int, tuning: Tuning) -> Any:
@@ -107,8 +121,10 @@ def _llama_plan(config: dict[str, Any], prompts: Sequence[SharedPrompt]) -> tupl
     kv_type, batch = tuning.kv_type, tuning.ubatch or tuning.batch
     shared = sum(len(prompt.system.encode()) // _BYTES_PER_TOKEN + _TEMPLATE_TOKENS for prompt in prompts)
 
+    composing = int(PassageSettings(**config["passages"]).composes)
+
     def cells_of(slots: int) -> int:
-        return warm.cells(config["context"], slots) + shared
+        return warm.cells(config["context"], slots + composing) + shared
 
     outputs = config["slots"] + LONGEST
     layers = config["gpu_layers"]
@@ -132,7 +148,17 @@ def _llama_model(path: Path, _threads: int, gpu_layers: int) -> LlamaModel:
     return model
 
 
-LLAMA = Backend(_llama_plan, _llama_model, _llama_context, Chooser, build_id)
+def _llama_passages(model: LlamaModel, limit: int, threads: int, tuning: Tuning) -> PassageContext | str:
+    if why := cannot_compose(model):
+        return why
+    context = PassageContext(model, n_ctx=limit, threads=threads, tuning=tuning)
+    if context.can_shift:
+        return context
+    context.close()
+    return "what this model has read cannot be moved to another place"
+
+
+LLAMA = Backend(_llama_plan, _llama_model, _llama_context, Chooser, build_id, _llama_passages)
 
 
 class Worker:
@@ -156,6 +182,10 @@ class Worker:
             if len(bare := chat.bare_prefix()) >= WORTH_SHARING:
                 tokens.append(bare)
         self._context = backend.context(model, limit, slots, most, tuning)
+        made_here = warm.fingerprint(config["model_sha256"], tuning.state_form, backend.build_id())
+        settings = PassageSettings(**config["passages"])
+        self._composer, composition = self._make_composer(settings, backend, model, limit, tuning, made_here)
+        self._keeping: int | None = None
         self._prefixes = Prefixes(self._context, tokens)
         self._scheduler = Scheduler(
             self._context,
@@ -167,9 +197,9 @@ class Worker:
             threads=None if config["threads"] else Threads(most),
             drafts=tuning.drafts,
             make_chooser=backend.chooser,
+            composer=self._composer,
         )
         self._warm_up(bare=len(tokens) > len(prompts))
-        made_here = warm.fingerprint(config["model_sha256"], tuning.state_form, backend.build_id())
         rebuilt = self._load_states(prompts, trusted=config["fingerprint"] == made_here)
         self._prefixes.lay(range(slots))
         self._facts = {
@@ -181,8 +211,27 @@ class Worker:
             "threads": most,
             "tuning": tuning.to_json(),
             "gpu_layers": gpu_layers,
+            "passages": composition,
             "ping": True,
         }
+
+    def _make_composer(
+        self, settings: PassageSettings, backend: Backend, model: Any, limit: int, tuning: Tuning, fingerprint: str
+    ) -> tuple[Composer | None, str]:
+        """Return what puts passages together, and what to say of it."""
+        if not settings.composes:
+            return None, "exact"
+        context: PassageContext | str = "this engine keeps no states of passages"
+        if backend.passages:
+            try:
+                context = backend.passages(model, limit, self._context.threads, tuning)
+            except EngineError as error:
+                context = error.message
+        if isinstance(context, str):
+            return None, f"exact: {context}"
+        bundled = Path(settings.bundled) if settings.bundled else None
+        store = StateStore(Path(str(settings.folder)), fingerprint, settings.disk_bytes, bundled=bundled)
+        return Composer(context, store, settings, lambda: int(self._context.threads)), settings.composition
 
     def _load_states(self, prompts: Sequence[SharedPrompt], *, trusted: bool) -> dict[str, str]:
         """Take the stored states that are of use; return why the others are not, by the names of their files."""
@@ -221,13 +270,16 @@ class Worker:
         self._flush()
         while True:
             to_read = self._reads_ahead and bool(self._prefixes.missing)
-            idle = not self._scheduler.busy and not to_read
+            keeping = self._composer is not None and self._composer.keeping
+            idle = not (self._scheduler.busy or to_read or keeping)
             for message in self._inbox.take(wait=idle):
                 self._handle(message)
             if self._scheduler.busy:
                 self._scheduler.step()
             elif to_read:
                 self._read_ahead()
+            elif keeping:
+                self._read_passage()
             self._flush()
 
     def _read_ahead(self) -> None:
@@ -237,11 +289,32 @@ class Worker:
         except PublicAIError:
             self._reads_ahead = False
 
+    def _read_passage(self) -> None:
+        """Read a piece of the passage that is to be kept."""
+        assert self._composer is not None  # noqa: S101 - the caller has looked
+        try:
+            how = self._composer.read_piece(self._inbox.waiting)
+        except PublicAIError:
+            how = "failed"
+        if how:
+            self._kept(self._keeping, how)
+
+    def _keep(self, number: int, prompt: Prompt | PublicAIError) -> None:
+        """Take in a passage to keep; one at a time."""
+        if self._composer is None or isinstance(prompt, PublicAIError) or not prompt.runs or self._composer.keeping:
+            self._kept(number, "refused")
+            return
+        self._keeping = number
+        self._composer.keep(prompt)
+
+    def _kept(self, number: int | None, how: str) -> None:
+        self._write({"event": "kept", "n": number, "how": how})
+
     def _prepare(self, message: dict[str, Any]) -> dict[str, Any]:
         """Turn a request's conversation into tokens; in the reader's thread."""
         if message["op"] == "rest":
             scrub_thread()
-        if message["op"] != "chat":
+        if message["op"] not in {"chat", "keep"}:
             return message
         request = ChatRequest.from_json(message["request"])
         prompt: Prompt | PublicAIError
@@ -257,6 +330,8 @@ class Worker:
                 self._event(message["id"], message["prompt"])
             case "chat":
                 self._scheduler.admit(message["id"], message["request"], message["prompt"])
+            case "keep":
+                self._keep(message["n"], message["prompt"])
             case "cancel":
                 self._scheduler.cancel(message["id"])
             case "ping":

@@ -33,6 +33,7 @@ class Question:
         system: the whole system turn, "" for none.
         user: the whole user turn, passages included.
         facts: what the answer should state; each as its accepted spellings, the first of which names it.
+        passages: where the passages are in ``user``, as in :class:`publicai_edge.engine.protocol.ChatMessage`.
     """
 
     question: str
@@ -41,6 +42,7 @@ class Question:
     system: str
     user: str
     facts: tuple[tuple[str, ...], ...]
+    passages: tuple[tuple[int, int], ...] = ()
 
 
 def answer(
@@ -151,7 +153,7 @@ def _answer(payload: dict[str, Any], progress: Progress) -> list[str]:
     longest = 0
     for question in payload["questions"]:
         turns = [ChatMessage("system", question["system"])] if question["system"] else []
-        turns.append(ChatMessage("user", question["user"]))
+        turns.append(ChatMessage("user", question["user"], tuple(map(tuple, question["passages"]))))
         tokens = len(chat.encode(turns).tokens)
         if tokens >= limit:
             raise ContextOverflowError(

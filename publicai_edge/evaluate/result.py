@@ -6,7 +6,10 @@ frozen and goes to JSON and back unchanged, so that a cached measurement can be 
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from publicai_edge.evaluate.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -194,6 +197,8 @@ class Quality:
         method: how.
         untested: types larger than any that was measured, smallest first, where none that was measured may be used.
         notes: what a reader should know beside.
+        reading: what putting passages together costs, "exact" first; empty where it was not measured.
+        reading_reason: one sentence on how the kiosk reads them.
     """
 
     title: str
@@ -209,6 +214,8 @@ class Quality:
     method: Method
     untested: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    reading: tuple["Reading", ...] = ()
+    reading_reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""

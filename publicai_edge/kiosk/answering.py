@@ -9,6 +9,7 @@ models mix up an earlier question's passages with this one's). Any other service
 :data:`MOST_TURNS` turns.
 """
 
+import re
 import unicodedata
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -45,11 +46,12 @@ from publicai_edge.kiosk.library import Library
 from publicai_edge.kiosk.sentences import SentenceEnd, SentenceReader, Text
 
 if TYPE_CHECKING:
-    from publicai_edge.search import Hit
+    from publicai_edge.search import Hit, Passage
 
 MOST_TURNS = 2
 MOST_QUESTION_LETTERS = 2000
 
+_NUMBER = re.compile(r"\[[0-9]{1,6}\]")
 _BYTES_PER_TOKEN = 3  # below what tokenizers reach in English; in scripts of 3-byte letters, a token a letter
 _TEMPLATE_TOKENS = 64  # what the chat template puts around four or five turns
 
@@ -174,22 +176,38 @@ def compose(inquiry: Inquiry, passages: Sequence[str]) -> ChatRequest:
     for turn in _remembered(inquiry):
         messages += [ChatMessage("user", turn.question), ChatMessage("assistant", turn.answer)]
     labels = inquiry.labels or {}
-    text = inquiry.question
     stop: tuple[str, ...] = ()
     if passages:
         above, before = labels.get("prompt.passages", "Passages"), labels.get("prompt.question", "Question")
-        text = f"{above}:\n" + "\n\n".join(passages) + f"\n\n{before}: {inquiry.question}"
+        messages.append(_with_passages(f"{above}:\n", passages, f"\n\n{before}: {inquiry.question}"))
         stop = (f"\n{before}:",)  # small models go on with a question of their own
-    messages.append(ChatMessage("user", text))
+    else:
+        messages.append(ChatMessage("user", inquiry.question))
     service = inquiry.service
     sampling = Sampling(service.max_tokens, service.temperature, repeat_penalty=service.repeat_penalty, stop=stop)
     return ChatRequest(tuple(messages), sampling, client=inquiry.client)
 
 
+def _with_passages(above: str, passages: Sequence[str], below: str) -> ChatMessage:
+    """Return a turn with its passages marked, each from behind its number on: that depends on its neighbours."""
+    text, places = above, []
+    for index, passage in enumerate(passages):
+        text += "\n\n" if index else ""
+        number = _NUMBER.match(passage)
+        places.append((len(text) + (number.end() if number else 0), len(text) + len(passage)))
+        text += passage
+    return ChatMessage("user", text + below, tuple(places))
+
+
 def passage_text(source: Source) -> str:
     """Return a passage as the model reads it: number, title and section, then the text."""
+    return f"[{source.number}]{passage_run(source)}"
+
+
+def passage_run(source: "Source | Passage") -> str:
+    """Return what of a passage's text depends on itself alone: all but its number."""
     place = f"{source.document}, {source.heading}" if source.heading else source.document
-    return f"[{source.number}] {place}\n{source.text}"
+    return f" {place}\n{source.text}"
 
 
 def _remembered(inquiry: Inquiry) -> tuple[Turn, ...]:

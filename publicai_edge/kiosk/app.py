@@ -16,6 +16,7 @@ from publicai_edge.engine.protocol import Engine
 from publicai_edge.errors import PublicAIError
 from publicai_edge.kiosk import words
 from publicai_edge.kiosk.embedding import Embeddings
+from publicai_edge.kiosk.filling import fill
 from publicai_edge.kiosk.guard import Guard, describe
 from publicai_edge.kiosk.library import Documents, Library
 from publicai_edge.kiosk.monitoring import monitoring_routes
@@ -106,7 +107,7 @@ async def _lifespan(kiosk: Kiosk, scrubber: Scrubber) -> AsyncGenerator[None, No
     asyncio.get_running_loop().set_exception_handler(_log_quietly)
     if kiosk.library:
         kiosk.library.start()
-    work = (_sweep(kiosk.sessions, scrubber), watch(kiosk), scrubber.run())
+    work = (_sweep(kiosk.sessions, scrubber), watch(kiosk), fill(kiosk), scrubber.run())
     chores = [asyncio.create_task(chore) for chore in work]
     try:
         await kiosk.engine.start()

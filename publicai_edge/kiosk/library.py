@@ -29,6 +29,10 @@ class Documents(Protocol):
         """Return a document's passages in reading order; empty when there is no such document."""
         ...
 
+    def sources(self) -> Sequence[str]:
+        """Return the documents whose passages can be listed."""
+        ...
+
 
 T = TypeVar("T")
 State = Literal["closed", "opening", "ready", "failed"]
@@ -84,6 +88,14 @@ class Library:
     def pids(self) -> tuple[int, ...]:
         """The processes that read documents for this one, such as those of ZIM files."""
         return tuple(getattr(self._opened.result(), "pids", ())) if self.state == "ready" and self._opened else ()
+
+    async def sources(self) -> Sequence[str]:
+        """Return the documents whose passages can be listed.
+
+        Raises:
+            BundleError: the documents could not be opened or read.
+        """
+        return await self._call(lambda base: base.sources())
 
     def scrub(self) -> None:
         """Have the thread that searches, and processes that read for it, overwrite what they have let go."""

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.errors import DocumentError, HostError, PublicAIError
-from publicai_edge.kiosk import staff_code
+from publicai_edge.kiosk import passage_states, staff_code
 from publicai_edge.kiosk.staff_code import CodeHash, Gate
 from publicai_edge.kiosk.staff_folder import AddedFolder, RefusedError
 from publicai_edge.kiosk.staff_jobs import Job, JobProgress, Jobs
 from publicai_edge.kiosk.staff_sessions import StaffSessions
 from publicai_edge.kiosk.staff_uploads import Upload, Uploads
-from publicai_edge.knowledge.added.catalog import Added
+from publicai_edge.knowledge.added.catalog import Added, Catalog
 from publicai_edge.knowledge.added.shelf import LIMITS, MOST_DOCUMENTS, Ready
 from publicai_edge.knowledge.extractor import Limits
 
@@ -63,6 +63,11 @@ class Desk:
         """
         return self._folder.open()
 
+    @property
+    def version(self) -> int:
+        """A number that grows whenever other documents are searched than before."""
+        return self._folder.version
+
     # --- changes ----------------------------------------------------------------------------------------------
 
     def change(self, kind: Literal["remove", "hide", "show", "undo"], subject: str) -> None:
@@ -85,9 +90,17 @@ class Desk:
                         changed = catalog.undone()
             except KeyError as error:
                 raise RefusedError("gone") from error
-            self._folder.commit(changed)
+            self._commit(changed)
             for title in {item.title for item in catalog.added} - {item.title for item in changed.added}:
                 self.jobs.drop(title)  # it said that the document can be found
+
+    def _commit(self, changed: Catalog) -> None:
+        """Make this the catalog, and erase what the model has computed of documents that are shown no more."""
+        library = self._folder.library
+        gone = library.shown_by(self._shelf.catalog) - library.shown_by(changed)
+        passages = [passage for source in gone for passage in library.combined.document(source)]
+        self._folder.commit(changed)
+        passage_states.forget(self.place, [passage_states.digest_of(passage) for passage in passages])
 
     # --- deleting for good ------------------------------------------------------------------------------------
 
@@ -101,7 +114,7 @@ class Desk:
             document = next((item for item in catalog.kept if item.id == subject), None)
             if document is None:
                 raise RefusedError("gone")
-            self._folder.commit(catalog.deleting(subject))
+            self._commit(catalog.deleting(subject))
             self.jobs.drop(document.title)
             return self.jobs.begin(document.title, self._erase)
 

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 
 VARIABLE = "PUBLICAI_EDGE_DOCUMENTS"
+PASSAGES = "passages"
+"""The folder in it for what the model has computed of passages."""
 
 
 def place_of(name: str, chosen: Path | None = None) -> Path:

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from publicai_edge.search import KnowledgeBase
 
 
-def prepare(recipe: Recipe, store: Store, embedding: FileSet | None, index: FileSet | None) -> tuple[Prepared, ...]:
+def prepare(
+    recipe: Recipe,
+    store: Store,
+    embedding: FileSet | None,
+    index: FileSet | None,
+    questions: Sequence[Question] | None = None,
+    *,
+    strict: bool = True,
+) -> tuple[Prepared, ...]:
     """Return the recipe's questions with their passages, ready to be answered by any model.
 
     Args:
@@ -23,11 +31,14 @@ def prepare(recipe: Recipe, store: Store, embedding: FileSet | None, index: File
         store: where the embedding model and the index are.
         embedding: the converted embedding model.
         index: the index of the documents.
+        questions: which; by default those of [quality].
+        strict: whether to refuse a question on which nothing is found, or to prepare it without passages.
 
     Raises:
         RecipeError: a service would answer "nothing found": the question says nothing about the model.
     """
-    questions = recipe.quality.questions if recipe.quality else []
+    if questions is None:
+        questions = recipe.quality.questions if recipe.quality else []
     services = {service.id: ServiceInfo(**service.model_dump(exclude={"questions"})) for service in recipe.services}
     searching = any(services[question.service].search for question in questions)
     if not searching or embedding is None or index is None:
@@ -41,7 +52,7 @@ def prepare(recipe: Recipe, store: Store, embedding: FileSet | None, index: File
                 _prepared(
                     question,
                     services[question.service],
-                    _passages(recipe, base, question) if services[question.service].search else (),
+                    _passages(recipe, base, question, strict=strict) if services[question.service].search else (),
                 )
                 for question in questions
             )
@@ -56,14 +67,14 @@ def _opened(index: Path, embedding: Path) -> "KnowledgeBase":
     return KnowledgeBase.open(index, Embedder.open(embedding))
 
 
-def _passages(recipe: Recipe, base: "KnowledgeBase", question: Question) -> tuple[str, ...]:
+def _passages(recipe: Recipe, base: "KnowledgeBase", question: Question, *, strict: bool) -> tuple[str, ...]:
     from publicai_edge.kiosk.answering import passage_text, source_of
 
     knowledge = recipe.knowledge
     if knowledge is None:
         raise RuntimeError("a service that searches was accepted without [knowledge]")
     hits = base.search(question.question, top=knowledge.top, min_relevance=knowledge.min_relevance)
-    if not hits:
+    if not hits and strict:
         raise RecipeError(
             f"quality.questions: nothing in the documents speaks of {question.question!r} ({question.language}), so "
             "the kiosk would not ask the model.",
@@ -85,5 +96,6 @@ def _prepared(question: Question, service: ServiceInfo, passages: Sequence[str])
         service=question.service,
         system=word(service.prompt, question.language),
         user=request.messages[-1].content,
+        passages=request.messages[-1].passages,
         facts=tuple((fact,) if isinstance(fact, str) else tuple(fact) for fact in question.facts),
     )

@@ -79,7 +79,8 @@ def _readers(recipe: Recipe) -> int:
 
 
 def _cache(recipe: Recipe, model: Mapping[str, Any], warm_tokens: Mapping[str, int]) -> int:
-    cells = warm.cells(recipe.target.context, recipe.target.patrons) + sum(warm_tokens.values())
+    slots = recipe.target.patrons + (recipe.knowledge.composes if recipe.knowledge else 0)
+    cells = warm.cells(recipe.target.context, slots) + sum(warm_tokens.values())
     block, size = next((b, s) for name, b, s in gguf.TENSOR_TYPES.values() if name == _kv_type(recipe))
     return cells * int(model["kv_bytes_per_token"]) * size // (block * _F16_BYTES)
 

@@ -4,7 +4,7 @@ What a steward should hear of early is checked early: the recipe, its documents 
 the model before it is quantized; the budget before the bundle is written.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ from publicai_edge import __version__
 from publicai_edge.artifact import Blob, FileSet
 from publicai_edge.bundle import pack, questions
 from publicai_edge.engine.onnx.folder import MODEL_FILE as ONNX_FILE
-from publicai_edge.pipeline import budget, describe, fetching, onnx_chat, stages, texts, tuned
+from publicai_edge.evaluate.result import Quality as Report
+from publicai_edge.pipeline import budget, describe, fetching, onnx_chat, reading, stages, texts, tuned
 from publicai_edge.pipeline.options import Options
 from publicai_edge.pipeline.prepared import Prepared, name_of, prepare, questions_of, reference_of
+from publicai_edge.pipeline.reading import Decided
 from publicai_edge.pipeline.steps import Runner, StepResult
 from publicai_edge.pipeline.tuned import EngineSettings
 from publicai_edge.quantize import KEEP
@@ -68,6 +70,7 @@ def build(recipe_path: Path, options: Options) -> Built:
     ready = prepare(settings.recipe, recipe_path, runner, options)
     original = ready.original
     made = _quantized(runner, ready, options, original) if isinstance(original, Blob) else _Made(original)
+    read, ahead = _reading(runner, ready, made.step.files, settings)
     model = _model_files(_split(runner, ready.recipe, made.step.files))
     warmed = _warmed(runner, ready.recipe, made.step.files, settings)
 
@@ -75,12 +78,17 @@ def build(recipe_path: Path, options: Options) -> Built:
         "target": ready.recipe.target.model_dump(mode="json"),
         "model": {**ready.inspected.facts, **made.step.facts},
         "quality": made.facts,
+        "reading": read.to_json(),
+        "passages": ahead.facts if ahead else {"states": 0, "left_out": 0},
         "convert": ready.converted.facts if ready.converted else None,
         "index": ready.indexed.facts if ready.indexed else None,
         "zim": list(ready.zim_facts),
         "warm": warmed.facts,
     }
-    payload = _payload(model, ready.embedding, ready.indexed, warmed) | dict(made.reports.prefixed(REPORTS_FOLDER))
+    payload = _payload(model, ready.embedding, ready.indexed, warmed) | dict(
+        made.files(runner, read).prefixed(REPORTS_FOLDER)
+    )
+    payload |= dict(ahead.files.prefixed(describe.STATES_FOLDER)) if ahead else {}
     payload |= dict(ready.zims.prefixed(KNOWLEDGE_FOLDER)) | dict(runtime)
     facts["budget"] = budget.check(ready.recipe, ready.inspected.facts, payload, warmed.facts["tokens"], MODEL_FOLDER)
     facts["engine"] = settings.to_json()
@@ -124,6 +132,23 @@ def _warmed(runner: Runner, recipe: Recipe, model: FileSet, settings: EngineSett
     return stages.warm_services(runner, model.only(), services, context, settings.tuning)
 
 
+def _reading(
+    runner: Runner, ready: Prepared, model: FileSet, settings: EngineSettings
+) -> tuple[Decided, StepResult | None]:
+    """Decide how the kiosk reads passages, and read some ahead for it."""
+    recipe, tuning = ready.recipe, settings.tuning
+    if recipe.knowledge is None or recipe.knowledge.reading.composition == "exact":
+        return Decided("exact", "The recipe has every passage read for every question."), None
+    wanted = recipe.knowledge.reading
+    questions = reading.asked(runner, recipe, (ready.embedding, ready.indexed.files if ready.indexed else None))
+    decided = reading.decide(runner, recipe, wanted, model.only(), questions, tuning)
+    if decided.composition == "exact" or not wanted.bundle_mb:
+        return decided, None
+    files = _model_files(_split(runner, recipe, model))
+    made_for = describe.states_fingerprint(files, tuning)
+    return decided, reading.read_ahead(runner, recipe, wanted, model.only(), questions, tuning, made_for)
+
+
 def _withdraw_refusal(folder: Path) -> None:
     """Remove the report of an earlier build of this bundle that was refused: it no longer holds."""
     from publicai_edge.pipeline import quality
@@ -136,8 +161,16 @@ class _Made:
     """The model to pack: the step that made it, and what was measured, where it was."""
 
     step: StepResult
-    reports: FileSet = FileSet({})  # noqa: RUF009 - frozen
+    report: Report | None = None
     facts: dict[str, Any] | None = None
+
+    def files(self, runner: Runner, read: Decided) -> FileSet:
+        """Return the report's files, with what was measured of reading passages in it."""
+        if self.report is None:
+            return FileSet({})
+        from publicai_edge.pipeline import quality
+
+        return quality.files(runner, replace(self.report, reading=read.measured, reading_reason=read.reason))
 
 
 def _quantized(runner: Runner, ready: Prepared, options: Options, original: Blob) -> _Made:
@@ -160,7 +193,7 @@ def _quantized(runner: Runner, ready: Prepared, options: Options, original: Blob
         lambda size: budget.too_large(recipe, inspected, size, ready.other_bytes),
         options.output / f"{recipe.bundle.name}-{recipe.bundle.version}",
     )
-    return _Made(chosen.step, quality.files(runner, chosen.report), quality.facts(chosen.report))
+    return _Made(chosen.step, chosen.report, quality.facts(chosen.report))
 
 
 def _say_what_is_not_known(recipe: Recipe, step: StepResult, options: Options) -> None:

@@ -13,6 +13,7 @@ from publicai_edge.bundle.manifest import (
     LossInfo,
     Manifest,
     ModelInfo,
+    ReadingInfo,
     ServiceInfo,
     StewardInfo,
     WarmInfo,
@@ -27,7 +28,9 @@ from publicai_edge.pipeline.tuned import EngineSettings
 from publicai_edge.quantize import KEEP
 from publicai_edge.recipe import Recipe, Zim
 from publicai_edge.recipe.lock import Pin
+from publicai_edge.tuning import Tuning
 
+STATES_FOLDER = "data/passages"
 WARM_FOLDER = "data/warm"
 REPORT = "data/reports/quality.html"
 
@@ -115,6 +118,12 @@ def _knowledge(recipe: Recipe, facts: dict[str, Any], pins: dict[str, Pin], file
         top=chosen.top,
         min_relevance=chosen.min_relevance,
         passage_words=chosen.passage_words,
+        reading=ReadingInfo(
+            composition=facts["reading"]["composition"],
+            recomputed_tokens=chosen.reading.recomputed_tokens,
+            disk_mb=chosen.reading.disk_mb,
+            states=STATES_FOLDER if facts["passages"]["states"] else None,
+        ),
         zim=tuple(
             _zim(item, pins[fetching.zim_role(number)], facts["zim"][number - 1], PurePosixPath(file).parent)
             for number, item in enumerate(chosen.zim, 1)
@@ -162,6 +171,13 @@ def _engine(
         tuned_on=settings.tuned_on,
         warm_fingerprint=warm.fingerprint(model_digest(model), settings.tuning.state_form, made_by),
     )
+
+
+def states_fingerprint(model: FileSet, tuning: Tuning) -> str:
+    """Return the fingerprint of states for a GGUF model whose files lie in the bundle at these paths."""
+    parts = {path: blob.sha256 for path, blob in model}
+    name = next(iter(parts.values())) if len(parts) == 1 else digest.of_json(parts)
+    return warm.fingerprint(name, tuning.state_form)
 
 
 def given_embedding(folder: Path, files: FileSet) -> StepResult:

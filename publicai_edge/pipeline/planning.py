@@ -253,6 +253,7 @@ def _use(recipe: Recipe, other_disk: int) -> Use:
         other_disk,
         recipe.embedding is not None,
         len(recipe.knowledge.zim) if recipe.knowledge else 0,
+        recipe.knowledge.composes if recipe.knowledge else 0,
     )
 
 

@@ -53,6 +53,7 @@ class Use:
         other_disk: bytes of everything beside the model and the stored prompts.
         search: whether there is a search model.
         zims: ZIM files, of which a process of its own reads each.
+        composing: conversations' worth of memory that putting passages together takes beside the patrons'.
     """
 
     context: int
@@ -63,6 +64,7 @@ class Use:
     other_disk: int
     search: bool
     zims: int = 0
+    composing: int = 0
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ class Wanted:
 
 def forecast(model: Model, use: Use, device: Profile, wanted: Wanted = Wanted()) -> Forecast:
     """Return what is expected."""
-    cells = warm.cells(use.context, use.patrons) + use.shared_tokens
+    cells = warm.cells(use.context, use.patrons + use.composing) + use.shared_tokens
     need = replace(fit.need(model.header, cells=cells, outputs=use.patrons), weights=model.size)
     beside = _SERVER_BYTES + (_SEARCH_BYTES if use.search else 0) + use.zims * zim.READER_BYTES
     stored = use.shared_tokens * fit.kv_bytes_per_cell(model.header)

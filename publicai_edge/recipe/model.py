@@ -26,6 +26,7 @@ from publicai_edge.recipe.fields import (
 )
 from publicai_edge.recipe.quality import Quality, Quantize, onnx_problems, quality_problems
 from publicai_edge.recipe.questions import ServiceQuestion, question_problems
+from publicai_edge.recipe.reading import Reading
 from publicai_edge.tuning import LEAST_BATCH, MOST_BATCH, FlashAttention, KvType, Tuning
 
 Slips = Literal["off", "reasons", "question", "words"]
@@ -160,6 +161,13 @@ class Knowledge(Table):
     """How many passages a question brings up."""
     min_relevance: Annotated[float, Field(ge=0, le=1)] = 0.3
     """Cosine below which a passage does not count as an answer to a question."""
+    reading: Reading = Reading()
+    """Whether the passages are read again for every question."""
+
+    @property
+    def composes(self) -> int:
+        """Conversations' worth of memory that putting passages together takes beside the patrons': 1, or 0."""
+        return int(self.reading.composition != "exact")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -302,6 +310,8 @@ class Recipe(Table):
         found += [f"services: two are called {name!r}" for name in sorted({i for i in ids if ids.count(i) > 1})]
         if any(service.search for service in self.services) and not (self.knowledge and self.embedding):
             found.append("a service searches the documents, but [knowledge] or [embedding] is missing")
+        if self.model.engine == "onnx" and self.knowledge and self.knowledge.composes:
+            found.append('knowledge.reading.composition is for GGUF models; with model.engine = "onnx" it is "exact"')
         if self.model.engine == "onnx" and self.engine.model_dump(exclude_none=True):
             found.append('[engine] is for GGUF models; with model.engine = "onnx" there is nothing to set')
         for index, service in enumerate(self.services):

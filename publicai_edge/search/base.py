@@ -200,6 +200,11 @@ class KnowledgeBase:
         with self._connection() as connection:
             return _passages(connection, "source = ?", source)
 
+    def sources(self) -> list[str]:
+        """Return the documents there are, by their sources."""
+        with self._connection() as connection:
+            return [str(source) for (source,) in connection.execute("SELECT source FROM documents ORDER BY source")]
+
     def _vector(self, question: str) -> Vectors:
         vector: Vectors = self._embedder.encode([question[: terms.MAX_QUESTION_CHARS]], "query")[0]
         return vector

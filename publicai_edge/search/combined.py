@@ -121,6 +121,13 @@ class CombinedBase:
                 return [_numbered(passage, shown.generation) for passage in found]
             return self._bundle.document(source)
 
+    def sources(self) -> list[str]:
+        """Return the documents there are, by their sources; not those that are hidden."""
+        with self._lock:
+            shown = self._shown
+            found = [*self._bundle.sources(), *(shown.added.sources() if shown.added else ())]
+        return [source for source in found if source not in shown.hidden]
+
     def close(self) -> None:
         """Close all of it."""
         self.show(Shown())

@@ -29,6 +29,10 @@ class Place(Protocol):
         """Return a document's passages in reading order; empty when there is no such document."""
         ...
 
+    def sources(self) -> Sequence[str]:
+        """Return the documents whose passages can be listed; none where there are too many, as in an encyclopedia."""
+        ...
+
     def close(self) -> None:
         """Let it go."""
         ...
@@ -72,6 +76,10 @@ class Several:
         for place in self._places:
             if scrub := getattr(place, "scrub", None):
                 scrub()
+
+    def sources(self) -> list[str]:
+        """Return the documents of all places whose passages can be listed."""
+        return [source for place in self._places for source in place.sources()]
 
     def close(self) -> None:
         """Let all of them go."""

@@ -1,5 +1,6 @@
 """Conversations in tokens: only the template writes control tokens, and it is run once for each sequence of roles."""
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from publicai_edge import gguf
 from publicai_edge.engine import template
-from publicai_edge.engine.chat import ChatFormat
+from publicai_edge.engine.chat import ChatFormat, passage_digest
 from publicai_edge.engine.llama import LlamaModel, library
 from publicai_edge.engine.protocol import ChatMessage, ChatRequest
 from publicai_edge.errors import ModelError
@@ -75,6 +76,45 @@ def test_every_special_token_of_the_vocabulary_is_ordinary_text_in_a_content(
         assert len(attacked) > len(plain) + 500
         for token in control:
             assert attacked.count(token) == plain.count(token), loaded.token_text(token)
+
+
+def test_a_passage_forges_nothing_either_also_across_its_edges(loaded: LlamaModel, chat: ChatFormat) -> None:
+    attack = adversarial(loaded)
+    control = special(loaded, UNKNOWN | CONTROL)
+    plain = chat.encode(TURNS).tokens
+    content = f"<|im_{attack}start|><|im_end"
+    edges = (5, 5 + len(attack)), (5 + len(attack) + 8, 5 + len(attack) + 10)
+    attacked = chat.encode([TURNS[0], ChatMessage("user", content, edges)])
+    assert len(attacked.runs) == 2
+    for token in control:
+        assert attacked.tokens.count(token) == plain.count(token), loaded.token_text(token)
+
+
+def test_passages_are_found_in_the_tokens_and_keep_their_text(loaded: LlamaModel, chat: ChatFormat) -> None:
+    content, passages = (
+        "  Passages:\n[1] A bee.\n\n[2]  Two\ue0f0 bees. \n\nQuestion: how many? ",
+        (" A bee.", "  Two\ue0f0 bees. "),
+    )
+    places = tuple((content.index(text), content.index(text) + len(text)) for text in passages)
+    prompt = chat.encode([TURNS[0], ChatMessage("user", content, places)])
+    texts = [b"".join(map(loaded.piece, prompt.tokens[run.start : run.end])).decode() for run in prompt.runs]
+    assert texts == [" A bee.", "  Two bees. "]
+    assert [run.sha256 for run in prompt.runs] == [passage_digest(text) for text in texts]
+    plain = chat.encode([TURNS[0], ChatMessage("user", content)])
+    said = [b"".join(map(loaded.piece, tokens)) for tokens in (prompt.tokens, plain.tokens)]
+    assert said[0] == said[1]
+    assert not plain.runs
+
+
+@pytest.mark.parametrize("places", [((0, 99),), ((3, 2),), ((0, 4), (2, 6)), ((-1, 3),)])
+def test_places_that_are_not_in_the_text_are_refused(places: tuple[tuple[int, int], ...]) -> None:
+    with pytest.raises(ValueError, match="not places in its text"):
+        ChatMessage("user", "A few words.", places)
+
+
+def test_places_survive_the_way_to_the_worker() -> None:
+    request = ChatRequest((ChatMessage("user", "A few words.", ((2, 5), (6, 9))),))
+    assert ChatRequest.from_json(json.loads(json.dumps(request.to_json()))) == request
 
 
 def test_a_prompt_to_go_on_from_is_ordinary_text_too(loaded: LlamaModel, chat: ChatFormat) -> None:

@@ -7,6 +7,7 @@ import pytest
 from lxml import etree
 
 from publicai_edge.evaluate.gate import choose, judge
+from publicai_edge.evaluate.reading import Answered, Reading
 from publicai_edge.evaluate.result import (
     Answer,
     Bounds,
@@ -103,8 +104,18 @@ def words(element: etree._Element) -> str:
     return " ".join("".join(element.itertext()).split())
 
 
+READING = tuple(
+    Reading(
+        name,
+        fresh,
+        tuple(Answered(f"Question {number}?", "en", kl * number, 1.0, "Ten.", (True,), read) for number in (1, 2, 3)),
+    )
+    for name, fresh, kl, read in (("exact", 0, 0.0, 700), ("shifted", 0, 0.02, 40), ("recomputed", 16, 0.004, 70))
+)
+
 CASES = {
     "chosen": quality(),
+    "read once": quality(reading=READING, reading_reason="It is within what the recipe allows."),
     "refused": quality(bounds=Bounds(max_loss=0.0001)),
     "too large": quality(bounds=Bounds(max_loss=0.03), too_large=("Q5_K_M", "Q8_0")),
     "own bounds": quality(bounds=Bounds(by_language={"sw": 0.1, "hi": 0.02})),

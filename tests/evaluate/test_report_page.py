@@ -93,6 +93,13 @@ def test_headings_leave_no_level_out(case: Quality) -> None:
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
+def test_what_putting_passages_together_costs_is_on_the_page_where_it_was_measured() -> None:
+    text = words(tree(render_html(CASES["read once"])).find("body"))
+    assert "It is within what the recipe allows." in text
+    assert "recomputed, 16 tokens 0.0080 0.0040 to 0.012 3 210" in text
+    assert "Passages read once" not in words(tree(render_html(CASES["chosen"])).find("body"))
+
+
 def test_few_documents_are_noted() -> None:
     few = quality({"sw": 1.0}, {"Q4_0": (4.6, 0.01)})
     text = json.dumps(few.to_json()).replace('"documents": 15', '"documents": 4')

@@ -24,9 +24,9 @@ from publicai_edge.bundle import bag
 from publicai_edge.bundle import manifest as bundle_manifest
 from publicai_edge.bundle.delta import document
 from publicai_edge.bundle.delta.container import open_update
-from publicai_edge.engine import client, embedder
+from publicai_edge.engine import embedder
 from publicai_edge.engine.embedder import EmbeddingConfig
-from publicai_edge.engine.link import BrokenLinkError, Link
+from publicai_edge.engine.link import BrokenLinkError, Link, read_event
 from publicai_edge.errors import BundleError, PublicAIError
 from publicai_edge.knowledge.extract import extract
 from publicai_edge.plan import device
@@ -87,7 +87,7 @@ def _said(data: bytes) -> None:
         stream.feed_eof()
         link = Link(cast("Any", SimpleNamespace(stdin=object(), stdout=stream)))
         async for message in link.messages():
-            client.read_event(message)
+            read_event(message)
 
     asyncio.run(read())
 

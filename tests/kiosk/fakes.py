@@ -138,3 +138,6 @@ class FakeDocuments:
 
     def document(self, source: str) -> list[Passage]:
         return [passage for passage in self.passages if passage.source == source]
+
+    def sources(self) -> list[str]:
+        return sorted({passage.source for passage in self.passages})

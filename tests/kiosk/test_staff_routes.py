@@ -10,10 +10,14 @@ from docx import Document
 from reportlab.pdfgen import canvas
 
 from publicai_edge.bundle.open import Bundle
+from publicai_edge.engine.passages.store import Key, StateStore, files
 from publicai_edge.kiosk import staff_code
+from publicai_edge.kiosk.passage_states import digest_of
+from publicai_edge.kiosk.staff_place import PASSAGES
 from publicai_edge.kiosk.staff_routes import HEADER
 from publicai_edge.knowledge.added import shelf
 from publicai_edge.knowledge.extractor import Limits
+from tests.engine.passages.states import state
 from tests.kiosk.conftest import Running, running
 from tests.kiosk.fakes import FakeDocuments, FakeEngine
 from tests.kiosk.staff import CODE, OWN, Staff, Staffed, staffed, write_library
@@ -465,3 +469,32 @@ def check_there_is_none(held: Running) -> None:
     assert client.get("/api/staff").json() == {"on": False, "signed_in": False, "wait": 0}
     assert client.post("/api/staff/session", json={"code": CODE}).status_code == 404
     assert client.post("/api/staff/changes", json={"kind": "undo"}).status_code == 404
+
+
+def test_what_was_computed_of_a_document_goes_with_it(kiosk: Staffed, staff: Staff) -> None:
+    folder = kiosk.desk.place / PASSAGES
+    held = StateStore(folder, "a" * 64, 1 << 30)
+    documents = kiosk.desk._combined
+    assert documents
+    names = {source: [digest_of(passage) for passage in documents.document(source)] for source in OWN}
+    for name in (name for group in names.values() for name in group):
+        held.write(Key("c" * 64, name), range(10), state())
+    assert staff.change("hide", "rules.md").status_code == 200
+    assert {file.stem for file in files(folder)} == set(names["hours.md"])
+    assert staff.change("undo").status_code == 200
+    assert {file.stem for file in files(folder)} == set(names["hours.md"]), "the kiosk computes it again"
+
+
+def test_what_was_computed_of_an_added_document_goes_with_it(
+    kiosk: Staffed, staff: Staff, ended: Callable[..., dict[str, object]]
+) -> None:
+    assert ended(staff, "permits.md", TEXT)["state"] == "done"
+    (source,) = set(staff.found(QUESTION)) - set(OWN)
+    combined = kiosk.desk._combined
+    assert combined
+    (name,) = {digest_of(passage) for passage in combined.document(source)}
+    folder = kiosk.desk.place / PASSAGES
+    StateStore(folder, "a" * 64, 1 << 30).write(Key("c" * 64, name), range(10), state())
+    assert staff.change("remove", source).status_code == 200
+    assert not list(files(folder))
+    assert source not in staff.found(QUESTION)

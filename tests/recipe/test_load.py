@@ -100,3 +100,17 @@ def test_any_text_is_a_recipe_or_a_recipe_error(text: str) -> None:
         parse(text)
     except RecipeError as error:
         assert error.message
+
+
+def test_a_model_in_onnx_reads_every_passage() -> None:
+    reading = '[knowledge.reading]\ncomposition = "shifted"\n\n[target]'
+    text = DEMO.replace("[target]", reading, 1)
+    assert parse(text, "my.toml").knowledge.reading.composition == "shifted"  # type: ignore[union-attr]
+    onnx = text.replace("[model]\n", '[model]\nengine = "onnx"\n', 1).replace('type = "keep"', 'type = "int4"', 1)
+    assert 'knowledge.reading.composition is for GGUF models; with model.engine = "onnx" it is "exact"' in refused(onnx)
+
+
+def test_a_wrong_way_of_reading_is_answered_with_the_right_ones() -> None:
+    message = refused(DEMO.replace("[target]", '[knowledge.reading]\ncomposition = "shift"\n\n[target]', 1))
+    assert "knowledge.reading.composition" in message
+    assert "'recomputed'" in message

@@ -21,6 +21,9 @@ class Shelf:
     def document(self, source: str) -> list[Passage]:
         return [hit.passage for hit in self.hits if hit.passage.source == source]
 
+    def sources(self) -> list[str]:
+        return sorted({hit.passage.source for hit in self.hits})
+
     def close(self) -> None:
         self.closed = True
 

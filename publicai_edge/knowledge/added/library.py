@@ -12,7 +12,7 @@ from typing import cast
 
 from publicai_edge.engine.embedder import Embedder
 from publicai_edge.errors import BundleError
-from publicai_edge.knowledge.added.catalog import Added
+from publicai_edge.knowledge.added.catalog import Added, Catalog
 from publicai_edge.knowledge.added.shelf import Shelf
 from publicai_edge.search import KnowledgeBase
 from publicai_edge.search.combined import CombinedBase, LastVector, Listed, Shown, listed
@@ -105,6 +105,10 @@ class AddedLibrary:
         if added:
             hidden |= added.sources - {item.source for item in catalog.added}
         self.combined.show(Shown(added.base if added else None, catalog.generation, hidden))
+
+    def shown_by(self, catalog: Catalog) -> set[str]:
+        """Return the documents that are searched by what a catalog says, by their sources."""
+        return (self.own.keys() - set(catalog.hidden)) | {item.source for item in catalog.added}
 
     def twin(self, document: Added, texts: Sequence[str]) -> Listed | None:
         """Return a document of the bundle that says the same as an added one, passage for passage."""

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from publicai_edge import atomic, child
+from publicai_edge.erasing import erase
 from publicai_edge.errors import HostError
 from publicai_edge.knowledge.added import catalog as catalogs
 from publicai_edge.knowledge.added.catalog import Added, Catalog
-from publicai_edge.knowledge.added.erasing import erase
 from publicai_edge.knowledge.extractor import Limits
 from publicai_edge.progress import Progress
 

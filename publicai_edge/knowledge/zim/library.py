@@ -87,6 +87,10 @@ class ZimLibrary:
         """End the process that reads the archive."""
         self._reader.close()
 
+    def sources(self) -> list[str]:
+        """Return nothing: the articles of an encyclopedia are found, not listed."""
+        return []
+
     def search(self, question: str, *, top: int, min_relevance: float) -> list[Hit]:
         """Return at most ``top`` passages that answer ``question``, best first; empty when none does.
 

@@ -1,0 +1,81 @@
+"""What putting passages together costs: measured with the real small model, judged by numbers alone."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from publicai_edge.engine.passages.settings import PassageSettings
+from publicai_edge.evaluate import reading
+from publicai_edge.evaluate.questions import Question
+from publicai_edge.evaluate.reading import Answered, Reading
+from publicai_edge.progress import Silent
+from publicai_edge.tuning import Tuning
+from tests.engine.passages.test_composer import PASSAGES, SYSTEM, message
+
+ASKED = (
+    ("When does the library open on Saturday?", ("ten",)),
+    ("How many seats has the Weir Room?", ("sixty", "60")),
+)
+
+
+def question(text: str, facts: tuple[str, ...], order: tuple[int, ...]) -> Question:
+    turn = message(tuple(PASSAGES[index] for index in order), f"\n\nQuestion: {text}")
+    return Question(text, "en", "ask", SYSTEM, turn.content, (facts,), turn.passages)
+
+
+def test_the_same_questions_are_answered_in_each_way(model: Path) -> None:
+    questions = [question(*asked, order) for asked, order in zip(ASKED, [(1, 0), (0, 2)], strict=True)]
+    questions.append(Question("Hello?", "en", "ask", "", "Hello?", (("hello",),)))  # it has no passages
+    ways = [PassageSettings("shifted"), PassageSettings("recomputed", 128)]
+    exact, shifted, whole = reading.measure(
+        model, questions, ways, context=1024, max_tokens=12, tuning=Tuning(), progress=Silent()
+    )
+    assert [len(item.answers) for item in (exact, shifted, whole)] == [2, 2, 2]
+    assert all(answer.kl == 0 and answer.agreement == 1 for answer in exact.answers)
+    assert all(answer.text for item in (exact, shifted, whole) for answer in item.answers)
+    assert 0 < shifted.mean_kl.value < 0.5
+    assert whole.mean_kl.value < shifted.mean_kl.value, "128 tokens are all of each passage"
+    read = [sum(answer.read for answer in item.answers) for item in (exact, shifted, whole)]
+    assert read[1] < read[2] < read[0]
+    assert reading.Reading.from_json(shifted.to_json()) == shifted
+
+
+def answered(kl: float, *found: bool, read: int = 10) -> Answered:
+    return Answered("?", "en", kl, 1.0, "text", found, read)
+
+
+def measured(*kls: float, name: str = "shifted", facts: int = 4) -> Reading:
+    answers = tuple(answered(kl, number < facts) for number, kl in enumerate(kls))
+    return Reading(name, 0, answers)
+
+
+EXACT = Reading("exact", 0, tuple(answered(0.0, number < 4, read=100) for number in range(5)))
+SHIFTED = measured(0.01, 0.02, 0.01, 0.03, 0.02)
+RECOMPUTED = measured(0.001, 0.002, 0.001, 0.003, 0.002, name="recomputed")
+
+
+@pytest.mark.parametrize(
+    ("shifted", "recomputed", "bound", "chosen"),
+    [
+        (SHIFTED, RECOMPUTED, 0.05, "shifted"),
+        (SHIFTED, RECOMPUTED, 0.018, "recomputed"),  # the mean is within, the interval's end is not
+        (SHIFTED, RECOMPUTED, 0.0005, "exact"),
+        (measured(0, 0, 0, 0, 0, facts=3), RECOMPUTED, 0.05, "recomputed"),
+        (measured(0, 0, 0, 0, 0, facts=3), measured(0, 0, 0, 0, 0, facts=3), 0.05, "exact"),
+    ],
+)
+def test_what_reads_least_is_taken_of_what_loses_little_enough(
+    shifted: Reading, recomputed: Reading, bound: float, chosen: str
+) -> None:
+    composition, reason = reading.judge((EXACT, shifted, recomputed), bound)
+    assert composition == chosen
+    assert ("Every passage is read" in reason) == (chosen == "exact")
+
+
+def test_a_composition_is_told_with_its_figures() -> None:
+    said = reading.line(EXACT, replace(SHIFTED, composition="shifted"))
+    assert said == (
+        "Passages put together (shifted): loss 0.018 (0.012 to 0.024), 4 facts where 4 are stated with all passages "
+        "read, 10% of the tokens to read."
+    )

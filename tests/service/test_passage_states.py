@@ -1,0 +1,82 @@
+"""R12 once more, with passages read once: what is kept of them holds nothing of what a patron typed, or asked about."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from publicai_edge.engine.passages import store
+from tests.promises import Figure
+from tests.service import canary
+from tests.service.conftest import until
+from tests.service.test_nothing_is_kept import (
+    SCRUBBED,
+    Place,
+    place,  # noqa: F401 - a fixture
+    visit,
+)
+
+# The demo's kiosk, but for its recipe: it reads each passage once, and does not wait long to begin with that.
+READS_ONCE = """
+from dataclasses import replace
+from publicai_edge.bundle import open as opening
+from publicai_edge.kiosk import filling
+
+settings = opening.passage_settings
+opening.passage_settings = lambda bundle, folder: replace(settings(bundle, folder), composition="recomputed")
+filling.Filler.__init__.__kwdefaults__["idle_seconds"] = 0.2
+"""
+
+pytestmark = pytest.mark.slow
+
+
+def kept(here: Place) -> dict[Path, tuple[bytes, int]]:
+    """Return the files of states below a kiosk's folder, with their times."""
+    return {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in store.files(here.folder / "state/passages")}
+
+
+def filled(here: Place) -> dict[Path, tuple[bytes, int]]:
+    """Return them when all are there: nothing has come for a while."""
+    last, since = 0, time.monotonic()
+
+    def settled() -> bool:
+        nonlocal last, since
+        now = len(list(store.files(here.folder / "state/passages")))
+        if now != last:
+            last, since = now, time.monotonic()
+        return last > 4 and time.monotonic() - since > 10
+
+    until(settled, "the passages are read")
+    return kept(here)
+
+
+@pytest.mark.promise("R12")
+def test_states_of_passages_hold_nothing_that_was_typed(place: Callable[..., Place], figure: Figure) -> None:  # noqa: F811
+    word = canary.draw()
+    forms = canary.needles(word)
+    here = place(READS_ONCE)
+    before = filled(here)
+    visit(here.kiosk, word, dies=False)
+    time.sleep(SCRUBBED)
+    for pid in (here.kiosk.process.pid, here.kiosk.worker()):
+        assert canary.in_memory(pid, forms) == {}
+    after = kept(here)
+    assert after == before, "what was asked changes neither the files nor their times"
+    visit(here.kiosk, word)
+    assert here.kiosk.end() == 0
+    written = here.written()
+    figure("files of passages searched", len(before), "")
+    assert set(before) <= written
+    assert canary.in_files(written, forms) == []
+
+
+def test_a_question_over_kept_passages_reads_little(place: Callable[..., Place]) -> None:  # noqa: F811
+    here = place(READS_ONCE)
+    filled(here)
+    asked = {"service": "ask", "language": "en", "question": "Is there a lift?"}
+    answer = here.kiosk.client.post("/api/ask", json=asked).text
+    assert '"type":"started"' in answer.replace(" ", "")
+    metrics = here.kiosk.client.get("/api/status").json()
+    assert metrics["state"] == "ready"
+    assert here.kiosk.end() == 0
