@@ -474,8 +474,7 @@ def check_there_is_none(held: Running) -> None:
 def test_what_was_computed_of_a_document_goes_with_it(kiosk: Staffed, staff: Staff) -> None:
     folder = kiosk.desk.place / PASSAGES
     held = StateStore(folder, "a" * 64, 1 << 30)
-    documents = kiosk.desk._combined
-    assert documents
+    documents = kiosk.desk._folder.library.combined
     names = {source: [digest_of(passage) for passage in documents.document(source)] for source in OWN}
     for name in (name for group in names.values() for name in group):
         held.write(Key("c" * 64, name), range(10), state())
@@ -485,16 +484,15 @@ def test_what_was_computed_of_a_document_goes_with_it(kiosk: Staffed, staff: Sta
     assert {file.stem for file in files(folder)} == set(names["hours.md"]), "the kiosk computes it again"
 
 
+@pytest.mark.parametrize("change", ["remove", "delete", "undo"])
 def test_what_was_computed_of_an_added_document_goes_with_it(
-    kiosk: Staffed, staff: Staff, ended: Callable[..., dict[str, object]]
+    kiosk: Staffed, staff: Staff, ended: Callable[..., dict[str, object]], change: str
 ) -> None:
     assert ended(staff, "permits.md", TEXT)["state"] == "done"
-    (source,) = set(staff.found(QUESTION)) - set(OWN)
-    combined = kiosk.desk._combined
-    assert combined
-    (name,) = {digest_of(passage) for passage in combined.document(source)}
+    (added,) = [item for item in staff.documents() if item["kind"] == "added"]
+    (name,) = {digest_of(passage) for passage in kiosk.desk._folder.library.combined.document(added["source"])}
     folder = kiosk.desk.place / PASSAGES
     StateStore(folder, "a" * 64, 1 << 30).write(Key("c" * 64, name), range(10), state())
-    assert staff.change("remove", source).status_code == 200
+    assert staff.change(change, "" if change == "undo" else added["subject"]).status_code == 200
     assert not list(files(folder))
-    assert source not in staff.found(QUESTION)
+    assert added["source"] not in staff.found(QUESTION)
