@@ -215,6 +215,7 @@ class _Maker:
             store.checkout(llama, scratch)
             packages.add_llama(work / "site", scratch / llamacpp.PACKAGE, engine)
             packages.replace_blas(work / "site", scratch / llamacpp.BLAS)
+            packages.replace_ssl(work / "site")
             freeze.check_numpy(self.platform, python, work, progress)
             freeze.own_package(Path(__file__).parent.parent, work / "site")
             program = freeze.freeze(self.platform, python, work, progress, zim=self.zim)

@@ -43,13 +43,15 @@ _EXCLUDED = (
     # of the laptop
     "babel", "huggingface_hub", "torch", "transformers", "optimum",
     # of packages that a kiosk uses, for what it does not do
-    "numpy.distutils", "numpy.f2py", "numpy.testing", "numpy._core.tests", "onnx", "onnxruntime.backend",
+    "numpy.distutils", "numpy.f2py", "numpy.fft", "numpy.ma", "numpy.polynomial", "numpy.testing", "numpy._core.tests",
+    "numpy._core._multiarray_tests", "onnx", "onnxruntime.backend",
     "onnxruntime.datasets", "onnxruntime.quantization", "onnxruntime.tools", "onnxruntime.training",
-    "onnxruntime.transformers", "PIL", "lxml.isoschematron", "lxml.objectify", "lxml.html._difflib",
-    "lxml.html.diff", "markdown_it.cli", "pygments", "sympy", "yaml", "watchfiles", "websockets", "uvloop",
-    # of Python
-    "curses", "doctest", "ensurepip", "idlelib", "lib2to3", "pdb", "pkg_resources", "pydoc", "readline", "setuptools",
-    "sqlite3", "test", "tkinter", "turtle", "unittest", "venv", "xmlrpc",
+    "onnxruntime.transformers", "PIL", "lxml.builder", "lxml.isoschematron", "lxml.objectify", "lxml.sax",
+    "lxml.html._difflib", "lxml.html.builder", "lxml.html.diff", "markdown_it.cli", "pydantic.mypy", "pydantic.v1",
+    "pygments", "sympy", "yaml", "watchfiles", "websockets", "uvloop",
+    # of Python; what takes the place of OpenSSL: ADR 0048
+    "_hashlib", "_ssl", "curses", "doctest", "ensurepip", "idlelib", "lib2to3", "pdb", "pkg_resources", "pydoc",
+    "readline", "setuptools", "sqlite3", "test", "tkinter", "turtle", "unittest", "venv", "xmlrpc",
 )  # fmt: skip
 _ZIM = ("libzim", "importlib.abc", "traceback", "uuid", "warnings")
 """What reads ZIM files, in a runtime that is to have it; PyInstaller does not see what compiled code imports."""
@@ -57,12 +59,12 @@ _OLDER = ("libstdc++.so.*", "libgcc_s.so.*", "libexpat.so.*")
 """Libraries that the folder llama.cpp is linked against has as well, and that ask for an older glibc there."""
 _UNUSED_FILES = ("libonnxruntime.so.*", "*.pyi", "py.typed", "*.h", "*.a", "*.pxd")
 """ONNX Runtime's Python module holds all that ``libonnxruntime`` does."""
-_LICENCE = re.compile(r"(?i)(?:licen[cs]e|copying|notice)")
-_DEBIANS = (
 _UNUSED_FOLDERS = ("docx/templates/default-docx-template",)
 """What python-docx packed its own empty document from."""
 _AS_FILES = {"docx.parts": "pyz+py"}
 """Packages whose folder has to be there: python-docx finds its templates by way of ``parts/../templates``."""
+_LICENCE = re.compile(r"(?i)(?:licen[cs]e|copying|notice)")
+_DEBIANS = (
     "gcc-12-base",
     "libbz2",
     "libexpat",
@@ -196,6 +198,8 @@ def finish(program: Path, package: Path, libraries: Path, platform: Platform) ->
     for pattern in _UNUSED_FILES:
         for place in inner.rglob(pattern):
             place.unlink()
+    for name in _UNUSED_FOLDERS:
+        shutil.rmtree(inner / name, ignore_errors=True)
     lib = inner / package.name / "lib"
     shutil.rmtree(lib, ignore_errors=True)
     shutil.copytree(package / "lib", lib)
