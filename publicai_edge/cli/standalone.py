@@ -4,8 +4,13 @@ Invariant: the program starts its own child processes as ``PROGRAM -m MODULE``, 
 :data:`CHILDREN` can be started so: a bundle's program is no interpreter for whoever finds it.
 """
 
+import base64
+import hashlib
 import importlib
+import io
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -60,8 +65,16 @@ def _root(version: options.Version = False) -> None:
 operator.add_to(app)
 
 
-def check(_payload: dict[str, Any], _progress: Any) -> dict[str, Any]:
-    """Load every native part once: what a runtime is tried with when it is made; run by :mod:`publicai_edge.child`."""
+def check(payload: dict[str, Any], _progress: Any) -> dict[str, Any]:
+    """Use every native part once: what a runtime is tried with when it is made; run by :mod:`publicai_edge.child`.
+
+    Args:
+        payload: ``documents``, of every format in base64 by file name, which all say ``sentence``.
+
+    Raises:
+        DocumentError: one is not read as it should be.
+        HostError: a hash comes out wrong.
+    """
     import apsw
     import numpy as np
     import onnxruntime
@@ -76,6 +89,9 @@ def check(_payload: dict[str, Any], _progress: Any) -> dict[str, Any]:
         for name in ("libzim.reader", "libzim.search", "publicai_edge.knowledge.zim.worker"):
             importlib.import_module(name)
     return {
+        "documents": _read(payload["documents"], payload["sentence"]),
+        "drawn": float(np.random.default_rng(1).random()),
+        "hashes": _hash(),
         "llama": llama.system_info(),
         "norm": float(np.linalg.norm(np.ones(4, np.float32))),
         "onnxruntime": onnxruntime.get_available_providers(),
@@ -83,6 +99,34 @@ def check(_payload: dict[str, Any], _progress: Any) -> dict[str, Any]:
         "tokenizers": tokenizers.__version__,
         "zim": zim.is_installed(),
     }
+
+
+def _read(documents: dict[str, str], sentence: str) -> list[str]:
+    """Read documents as those that staff add are read, in a process of their own; return their names."""
+    from publicai_edge.errors import DocumentError
+    from publicai_edge.knowledge.extractor import Extractor, Limits
+
+    with tempfile.TemporaryDirectory() as folder, Extractor(Limits()) as extractor:
+        for name, data in documents.items():
+            place = Path(folder) / name
+            place.write_bytes(base64.b64decode(data))
+            text = " ".join(block.text for block in extractor.extract(place, name).blocks)
+            if sentence not in text:
+                raise DocumentError(f"{name} does not say {sentence!r}; it was read as {text!r}.")
+    return sorted(documents)
+
+
+def _hash() -> str:
+    """Hash a staff code and a file's bytes with what stands in for Python's own OpenSSL; return the file's digest."""
+    from publicai_edge import digest
+    from publicai_edge.errors import HostError
+    from publicai_edge.kiosk.staff_code import CodeHash, draw
+
+    code = draw()
+    found = digest.of_stream(io.BytesIO(b"abc"))
+    if found != hashlib.sha256(b"abc").hexdigest() or not CodeHash.of(code).fits(code):
+        raise HostError("A hash comes out wrong.", hint="Please report it.")
+    return found
 
 
 def main() -> None:

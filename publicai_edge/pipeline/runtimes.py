@@ -27,8 +27,11 @@ _SHELF = "runtimes"
 _PYTHON = "3.11"
 _IMPORT = "Take the one of this project's release, or export it there; then: publicai-edge runtime import FILE"
 _CODE = ("publicai_edge.runtime",)
-_CARRIED = ("artifact", "atomic", "child", "cli", "digest", "errors", "gguf", "host", "progress", "recipe", "store",
-            "tuning")  # fmt: skip
+_COMPILING = tuple(f"publicai_edge.runtime.{name}" for name in ("debian", "llamacpp", "platforms"))
+"""What decides how llama.cpp is compiled; a change of the rest does not compile it again."""
+_CARRIED = ("archives", "artifact", "atomic", "bench", "child", "cli", "digest", "errors", "gguf", "host", "pages",
+            "progress", "recipe", "scrub", "store", "tuning")  # fmt: skip
+"""What the packages of :data:`freeze.KIOSK` and the verbs import besides those; a change of it makes a new runtime."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ def build(
     inputs = {"platform": name, "packages": versions, "tools": tools, "source": source(), "version": __version__}
     if platform := LINUX.get(name):
         maker = _Maker(platform, runner, mirror, jobs or host.physical_cores(), offline=offline, zim=zim)
-        llama = runner.run(Step("runtime-llama", _CODE, (packages.LLAMA,), {"platform": name}, maker.llama))
+        compiled = {"platform": name, "blas": digest.of_file(llamacpp.BLAS_SOURCE)}
+        llama = runner.run(Step("runtime-llama", _COMPILING, (packages.LLAMA,), compiled, maker.llama))
         inputs["llama"] = llama.files.sha256
 
         def freeze_it(folder: Path) -> dict[str, Any]:
@@ -211,6 +215,7 @@ class _Maker:
             store.checkout(llama, scratch)
             packages.add_llama(work / "site", scratch / llamacpp.PACKAGE, engine)
             packages.replace_blas(work / "site", scratch / llamacpp.BLAS)
+            packages.replace_ssl(work / "site")
             freeze.check_numpy(self.platform, python, work, progress)
             freeze.own_package(Path(__file__).parent.parent, work / "site")
             program = freeze.freeze(self.platform, python, work, progress, zim=self.zim)

@@ -4,6 +4,8 @@ Invariants: the folder holds plain files only (a FAT stick knows no links), no t
 code that a kiosk does not run: no compiler's headers, no tests, no laptop stage.
 """
 
+import base64
+import json
 import os
 import re
 import shutil
@@ -13,7 +15,7 @@ from pathlib import Path
 from publicai_edge import atomic
 from publicai_edge.errors import HostError
 from publicai_edge.progress import Progress
-from publicai_edge.runtime import elf, work
+from publicai_edge.runtime import elf, samples, work
 from publicai_edge.runtime.platforms import PROGRAM, Platform
 
 INNER = "_internal"
@@ -41,13 +43,15 @@ _EXCLUDED = (
     # of the laptop
     "babel", "huggingface_hub", "torch", "transformers", "optimum",
     # of packages that a kiosk uses, for what it does not do
-    "numpy.distutils", "numpy.f2py", "numpy.testing", "numpy._core.tests", "onnx", "onnxruntime.backend",
+    "numpy.distutils", "numpy.f2py", "numpy.fft", "numpy.ma", "numpy.polynomial", "numpy.testing", "numpy._core.tests",
+    "numpy._core._multiarray_tests", "onnx", "onnxruntime.backend",
     "onnxruntime.datasets", "onnxruntime.quantization", "onnxruntime.tools", "onnxruntime.training",
-    "onnxruntime.transformers", "PIL", "lxml.isoschematron", "lxml.objectify", "lxml.html._difflib",
-    "lxml.html.diff", "markdown_it.cli", "pygments", "sympy", "yaml", "watchfiles", "websockets", "uvloop",
-    # of Python
-    "curses", "doctest", "ensurepip", "idlelib", "lib2to3", "pdb", "pkg_resources", "pydoc", "readline", "setuptools",
-    "sqlite3", "test", "tkinter", "turtle", "unittest", "venv", "xmlrpc",
+    "onnxruntime.transformers", "PIL", "lxml.builder", "lxml.isoschematron", "lxml.objectify", "lxml.sax",
+    "lxml.html._difflib", "lxml.html.builder", "lxml.html.diff", "markdown_it.cli", "pydantic.mypy", "pydantic.v1",
+    "pygments", "sympy", "yaml", "watchfiles", "websockets", "uvloop",
+    # of Python; what takes the place of OpenSSL: ADR 0048
+    "_hashlib", "_ssl", "curses", "doctest", "ensurepip", "idlelib", "lib2to3", "pdb", "pkg_resources", "pydoc",
+    "readline", "setuptools", "sqlite3", "test", "tkinter", "turtle", "unittest", "venv", "xmlrpc",
 )  # fmt: skip
 _ZIM = ("libzim", "importlib.abc", "traceback", "uuid", "warnings")
 """What reads ZIM files, in a runtime that is to have it; PyInstaller does not see what compiled code imports."""
@@ -55,6 +59,10 @@ _OLDER = ("libstdc++.so.*", "libgcc_s.so.*", "libexpat.so.*")
 """Libraries that the folder llama.cpp is linked against has as well, and that ask for an older glibc there."""
 _UNUSED_FILES = ("libonnxruntime.so.*", "*.pyi", "py.typed", "*.h", "*.a", "*.pxd")
 """ONNX Runtime's Python module holds all that ``libonnxruntime`` does."""
+_UNUSED_FOLDERS = ("docx/templates/default-docx-template",)
+"""What python-docx packed its own empty document from."""
+_AS_FILES = {"docx.parts": "pyz+py"}
+"""Packages whose folder has to be there: python-docx finds its templates by way of ``parts/../templates``."""
 _LICENCE = re.compile(r"(?i)(?:licen[cs]e|copying|notice)")
 _DEBIANS = (
     "gcc-12-base",
@@ -78,7 +86,7 @@ datas = collect_data_files("publicai_edge.kiosk") + collect_data_files("publicai
 datas += copy_metadata("llama-cpp-python")
 excluded = list({excluded!r})
 analysis = Analysis(
-    ["entry.py"], hiddenimports=hidden, datas=datas, excludes=excluded, optimize=2
+    ["entry.py"], hiddenimports=hidden, datas=datas, excludes=excluded, optimize=2, module_collection_mode={as_files!r}
 )
 program = EXE(PYZ(analysis.pure), analysis.scripts, [], exclude_binaries=True, name={name!r}, upx=False, console=True)
 COLLECT(program, analysis.binaries, analysis.datas, upx=False, name={name!r})
@@ -89,12 +97,13 @@ ramp = numpy.arange(12, dtype=numpy.float32).reshape(3, 4)
 assert numpy.allclose(ramp @ ramp.T, (ramp[:, None, :] * ramp[None, :, :]).sum(2))
 assert abs(numpy.linalg.norm(ramp) - 506**0.5) < 1e-4
 """
-# A child of this project ends when its stdin does, so the pipe is held open; it says its result in one line.
+# A child of this project ends when its stdin does, so the pipe is held open; it says its result in one line. What it is
+# given fits into a pipe's 64 KiB.
 _TRY = """
 set -eu
 mkfifo /tmp/try.$$ && exec 3<>/tmp/try.$$ && rm /tmp/try.$$
-echo "{}" >&3
-said=$("$1" -m publicai_edge.child publicai_edge.cli.standalone:check <&3)
+echo "$2" >&3
+said=$("$1" -m publicai_edge.child publicai_edge.cli.standalone:check <&3) || true
 echo "$said"
 case "$said" in *'"result"'*) ;; *) exit 1 ;; esac
 """
@@ -159,7 +168,7 @@ def finish_here(program: Path, module: Path, backends: Path) -> None:
 
 def _write_spec(folder: Path, *, zim: bool) -> None:
     hidden, excluded = ((*_HIDDEN, *_ZIM), _EXCLUDED) if zim else (_HIDDEN, (*_EXCLUDED, "libzim"))
-    spec = _SPEC.format(hidden=hidden, kiosk=KIOSK, excluded=excluded, name=PROGRAM)
+    spec = _SPEC.format(hidden=hidden, kiosk=KIOSK, excluded=excluded, name=PROGRAM, as_files=_AS_FILES)
     (folder / "entry.py").write_text(_ENTRY, "utf-8")
     (folder / f"{PROGRAM}.spec").write_text(spec, "utf-8")
 
@@ -189,6 +198,8 @@ def finish(program: Path, package: Path, libraries: Path, platform: Platform) ->
     for pattern in _UNUSED_FILES:
         for place in inner.rglob(pattern):
             place.unlink()
+    for name in _UNUSED_FOLDERS:
+        shutil.rmtree(inner / name, ignore_errors=True)
     lib = inner / package.name / "lib"
     shutil.rmtree(lib, ignore_errors=True)
     shutil.copytree(package / "lib", lib)
@@ -237,12 +248,14 @@ def add_licences(program: Path, site: Path, python: Path, llama: Path) -> None:
 
 
 def try_program(platform: Platform, python: Path, program: Path, progress: Progress, logs: Path) -> None:
-    """See that a finished program loads all of its native parts, on its platform or under an emulator of it.
+    """See that a finished program does all that its native parts are for, on its platform or under an emulator of it.
 
     Raises:
         HostError: it does not; its own words are quoted.
     """
-    command = ["sh", "-c", _TRY, "sh", f"/job/{PROGRAM}"]
+    documents = {name: base64.b64encode(data).decode() for name, data in samples.documents().items()}
+    payload = json.dumps({"documents": documents, "sentence": samples.SENTENCE})
+    command = ["sh", "-c", _TRY, "sh", f"/job/{PROGRAM}", payload]
     work.run(work.inside(python, program, command, {"HOME": "/tmp"}), f"Trying {platform.name}", logs, progress)  # noqa: S108
 
 

@@ -16,6 +16,7 @@ from publicai_edge.runtime.platforms import Platform
 SOURCE = "vendor/llama.cpp"
 PACKAGE = "llama_cpp"
 BLAS = "blas.so"
+BLAS_SOURCE = Path(__file__).parent / "blas.c"
 LICENCE = "llama.cpp.txt"
 # Processors of servers and of workstations, which nobody puts into a kiosk, and one whose own instructions are used
 # hardly at all; 9 MB. They run haswell's code, or icelake's, zen4's or ivybridge's.
@@ -122,7 +123,7 @@ def compile_blas(platform: Platform, folder: Path, target: Path, workshop: Path,
     Raises:
         HostError: it does not compile.
     """
-    shutil.copyfile(Path(__file__).parent / "blas.c", folder / "blas.c")
+    shutil.copyfile(BLAS_SOURCE, folder / "blas.c")
     flags = [f"--target={platform.triple}", "--sysroot=/job/libraries", "-fuse-ld=lld-19", "-O2", "-fPIC", "-shared"]
     command = ["clang-19", *flags, "-s", "-o", "/job/blas.so", "/job/blas.c"]
     work.run(work.inside(workshop, folder, command), "Compiling what numpy needs", folder.parent, progress)

@@ -42,6 +42,7 @@ ZIM = ("libzim",)
 """What reads ZIM files, for a runtime that is to have it."""
 TOOLS = ("pyinstaller", "pyinstaller-hooks-contrib", "altgraph", "packaging", "setuptools")
 LLAMA = "llama-cpp-python"
+NO_TLS = Path(__file__).parent / "no_tls.py"
 _UNUSED = frozenset({"huggingface-hub", "sympy", "coloredlogs"})
 """Required by a package above for what a kiosk never does."""
 _PYTHON = ("--python-version", "3.11", "--implementation", "cp", "--abi", "cp311", "--abi", "abi3", "--abi", "none")
@@ -130,6 +131,11 @@ def add_llama(site_folder: Path, package: Path, version: str) -> None:
     info = site_folder / f"llama_cpp_python-{version}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {LLAMA}\nVersion: {version}\n", "utf-8")
+
+
+def replace_ssl(site_folder: Path) -> None:
+    """Put what stands in for Python's ``ssl`` where it is found first; ``cryptography`` alone brings OpenSSL along."""
+    shutil.copyfile(NO_TLS, site_folder / "ssl.py")
 
 
 def replace_blas(site_folder: Path, blas: Path) -> None:

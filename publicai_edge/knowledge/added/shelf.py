@@ -14,7 +14,6 @@ digest and by number, never as staff named them; what is removed is overwritten 
 """
 
 import contextlib
-import hashlib
 import shutil
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from publicai_edge import atomic, child
+from publicai_edge import atomic, child, digest
 from publicai_edge.erasing import erase
 from publicai_edge.errors import HostError
 from publicai_edge.knowledge.added import catalog as catalogs
@@ -145,7 +144,7 @@ class Shelf:
         Raises:
             HostError: it cannot be read.
         """
-        state, place = hashlib.sha256(), incoming / ORIGINAL
+        state, place = digest.Sha256(), incoming / ORIGINAL
         with atomic.host_errors("read", place), place.open("rb") as stream:
             while piece := stream.read(_PIECE):
                 state.update(piece)
