@@ -168,10 +168,29 @@ def _reasons(kept: dict[str, Any]) -> str:
 
 
 def _figures(kept: dict[str, Any] | None) -> str:
-    """Return the figures of the longest form that ran, a line each."""
+    """Return the figures of the longest form that ran, a line each; of one measured often, the worst."""
     own = [figure for figure in (kept or {}).get("figures", []) if not figure["broken_build"]]
     long = {figure["name"] for figure in own if figure["form"] == "long"}
-    return "<br>".join(_figure(figure) for figure in own if figure["form"] == "long" or figure["name"] not in long)
+    shown = [figure for figure in own if figure["form"] == "long" or figure["name"] not in long]
+    return "<br>".join(_figure(figure) for figure in _worst(shown))
+
+
+def _worst(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep of the figures with the same name and bound the one that is nearest to it, or farthest beyond it."""
+    worst: dict[Any, dict[str, Any]] = {}
+    for place, figure in enumerate(figures):
+        key = (figure["name"], figure["bound"]) if figure["bound"] else place
+        if key not in worst or _badness(figure) > _badness(worst[key]):
+            worst[key] = figure
+    return list(worst.values())
+
+
+def _badness(figure: dict[str, Any]) -> float:
+    """Return a number that is the higher the worse a figure keeps its bound, such as "<= 5"."""
+    bound, value = figure["bound"], float(figure["value"])
+    if bound.startswith("=="):
+        return abs(value - float(bound.lstrip("= ")))
+    return -value if bound.startswith(">") else value
 
 
 def _figure(figure: dict[str, Any]) -> str:

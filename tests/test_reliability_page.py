@@ -75,6 +75,17 @@ def test_the_long_forms_figure_takes_the_place_of_the_short_ones() -> None:
     assert cells[2] == "yes<br>kills until it broke: 3 s"
 
 
+def test_of_a_figure_that_was_measured_often_the_worst_is_shown() -> None:
+    times = [figure("longest", value, bound="<= 2") for value in (0.5, 1.5, 0.25)]
+    gains = [figure("gain", value, bound=">= 3") for value in (7, 3, 9)]
+    wrong = [figure("accepted", value, bound="== 0") for value in (0, 2, 0)]
+    kinds = [figure("broke at", value) for value in (4, 5)]
+    cells = line("R3", run(R3=HELD | {"figures": times + gains + wrong + kinds}))
+    assert cells[1].replace(" s", "").split("<br>") == [
+        *("longest: 1.5 (bound: ≤ 2)", "gain: 3 (bound: ≥ 3)", "accepted: 2 (bound: 0)", "broke at: 4", "broke at: 5")
+    ]
+
+
 def test_an_account_that_is_not_there_is_told_with_what_makes_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -12,18 +13,27 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.kiosk.conftest import PATIENCE
 
+
+@dataclass
+class Answers:
+    """How many requests were sent, and which were not answered as they should be."""
+
+    sent: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
 # --- from the schema ---
 
 
-def server_errors(url: str, description: dict[str, Any], *, each: int) -> list[str]:
-    """Send ``each`` generated requests to every operation of an OpenAPI description; return the 5xx answers.
+def server_errors(url: str, description: dict[str, Any], *, each: int) -> Answers:
+    """Send ``each`` generated requests to every operation of an OpenAPI description; wrong are the 5xx answers.
 
     Half of them are made to fit the description, half to break it.
     """
     import schemathesis
     from schemathesis.generation import GenerationMode
 
-    found: list[str] = []
+    found = Answers()
     schema = schemathesis.openapi.from_dict(description)
     for result in schema.get_all_operations():
         operation = result.ok()
@@ -35,8 +45,9 @@ def server_errors(url: str, description: dict[str, Any], *, each: int) -> list[s
             @given(case=operation.as_strategy(generation_mode=mode))
             def one(case: Any) -> None:
                 answer = case.call(base_url=url, timeout=PATIENCE)
+                found.sent += 1
                 if answer.status_code >= 500:
-                    found.append(f"{case.method} {case.formatted_path}: {answer.status_code}")
+                    found.wrong.append(f"{case.method} {case.formatted_path}: {answer.status_code}")
 
             try:
                 one()
@@ -79,18 +90,19 @@ def odd_bodies(path: str) -> Iterator[bytes]:
             yield json.dumps(good | {name: "@"}).replace('"@"', value).encode()
 
 
-def odd_answers(url: str, *, every: int = 1) -> list[str]:
-    """Send one in ``every`` odd bodies to its route; return the 5xx answers and what was not answered at all."""
-    found = []
+def odd_answers(url: str, *, every: int = 1) -> Answers:
+    """Send one in ``every`` odd bodies to its route; wrong are the 5xx answers and what was not answered at all."""
+    found = Answers()
     with httpx.Client(base_url=url, timeout=PATIENCE) as client:
         for path in BODIES:
             for body in islice(odd_bodies(path), 0, None, every):
+                found.sent += 1
                 try:
                     answer = client.post(path, content=body, headers={"content-type": "application/json"})
                     if answer.status_code >= 500:
-                        found.append(f"{path} {body[:80]!r}: {answer.status_code}")
+                        found.wrong.append(f"{path} {body[:80]!r}: {answer.status_code}")
                 except httpx.HTTPError as error:
-                    found.append(f"{path} {body[:80]!r}: {type(error).__name__}")
+                    found.wrong.append(f"{path} {body[:80]!r}: {type(error).__name__}")
     return found
 
 
@@ -112,9 +124,9 @@ def _routes(holder: Any) -> Iterator[Any]:
             yield from _routes(inner)
 
 
-def admitted(port: int, known: list[tuple[str, str]]) -> list[str]:
-    """Ask for every route under foreign names and from foreign origins; return what was not refused."""
-    own, found = f"Host: 127.0.0.1:{port}", []
+def admitted(port: int, known: list[tuple[str, str]]) -> Answers:
+    """Ask for every route under foreign names and from foreign origins; wrong is what was not refused."""
+    own, found = f"Host: 127.0.0.1:{port}", Answers()
     foreign = [
         *((421, [host]) for host in ("Host: evil.example", f"Host: evil.example:{port}", "Host: 127.0.0.1:1",
                                      f"Host: 127.0.0.1.evil.example:{port}", f"Host: user@127.0.0.1:{port}")),
@@ -126,8 +138,9 @@ def admitted(port: int, known: list[tuple[str, str]]) -> list[str]:
     for method, path in known:
         for expected, lines in foreign:
             status = _status(port, method, path, lines)
+            found.sent += 1
             if status != expected:
-                found.append(f"{method} {path} with {lines[-1]}: {status}, expected {expected}")
+                found.wrong.append(f"{method} {path} with {lines[-1]}: {status}, expected {expected}")
     return found
 
 

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -25,6 +26,7 @@ from publicai_edge.errors import BundleError
 from publicai_edge.progress import Silent
 from tests.bundle.signing.signers import Person, person
 from tests.bundle.synthetic import MODEL, write_bundle
+from tests.promises import Figure
 
 Check = Callable[[Path, list[TrustedKey]], object]
 People = tuple[Person, Person, Person]
@@ -173,8 +175,12 @@ def accepted(check: Check, folder: Path, people: People) -> list[str]:
 
 
 @pytest.mark.promise("R7")
-def test_every_attack_is_refused(tmp_path: Path, people: People) -> None:
-    assert accepted(ours, tmp_path, people) == []
+def test_every_attack_is_refused(tmp_path: Path, people: People, figure: Figure) -> None:
+    counting = Mock(wraps=ours)
+    found = accepted(counting, tmp_path, people)
+    figure("attacks tried", counting.call_count - 1, "")  # and the bundle as it was signed
+    figure("attacks accepted", len(found), "", bound="== 0")
+    assert found == []
 
 
 @pytest.mark.promise("R7", broken=True)
@@ -240,8 +246,11 @@ def wrongly_judged(judge: Judge) -> set[str]:
 
 
 @pytest.mark.promise("R7")
-def test_last_day_is_judged_rightly_by_every_clock() -> None:
-    assert wrongly_judged(lambda until, clock: validity.judge(until, clock, RELEASE)) == set()
+def test_last_day_is_judged_rightly_by_every_clock(figure: Figure) -> None:
+    wrong = wrongly_judged(lambda until, clock: validity.judge(until, clock, RELEASE))
+    figure("last days and clocks tried", len(CLOCKS), "")
+    figure("last days judged wrongly", len(wrong), "", bound="== 0")
+    assert wrong == set()
 
 
 @pytest.mark.promise("R7", broken=True)
