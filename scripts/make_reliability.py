@@ -55,15 +55,16 @@ PROMISES = {
     ),
     "R6": (
         "Unpacking writes nothing outside the target folder.",
-        "30 hostile zip and tar archives.",
+        "Zip and tar archives that try to: `..`, absolute paths, links, devices, bombs.",
     ),
     "R7": (
-        "An old, expired, stripped, mixed or wrongly signed bundle is refused, whatever the clock says.",
-        "The attacks that update systems are tested with, and clocks at 1970 and 2100.",
+        "A stripped, mixed or wrongly signed bundle is refused, and an older or expired one is not installed.",
+        "The attacks that update systems are tested with, and clocks at 1970 and 2100. Only what expired after this "
+        "program was made passes, and only at a clock that is put back to before that.",
     ),
     "R8": (
         "A chat template executes nothing, and is answered within 2 seconds.",
-        "20 hostile templates.",
+        "Templates that call functions, never end, or fill the memory.",
     ),
     "R9": (
         "No request makes the kiosk fail, and other websites are refused.",
@@ -95,6 +96,11 @@ PROMISES = {
         "A minimal system in a folder of its own; an emulated processor of 2008.",
     ),
 }
+_HOLDS = "Hold in the longest form there is"
+_SHORT = "Hold in a short form, and the long one was not run"
+_BROKEN = "Do not hold, or are not shown, since a build that breaks them was not found"
+_NOT_RUN = "Were not run"
+_ENDS = (_HOLDS, _SHORT, _BROKEN, _NOT_RUN)
 _FORMS = {"long": "long", "short": "short", "only": "only form"}
 
 
@@ -126,12 +132,14 @@ def main(words: list[str] | None = None) -> int:
 def page(runs: Iterable[dict[str, Any]]) -> str:
     """Return the page about some accounts, the newest last."""
     rows = [latest(name, runs) for name in PROMISES]
+    machines = list(dict.fromkeys(_machine(row.run) for row in rows if row.run))
+    where = [f"All of it was measured on: {machines[0]}."] if len(machines) == 1 else []
     table = [
-        "| | promise | how it is shown | last result | figures | broken build found | form | when, on what |",
+        "| | promise | how it is shown | last result | figures | broken build found | form | when |",
         "|---|---|---|---|---|---|---|---|",
-        *(_line(row) for row in rows),
+        *(_line(row, several=len(machines) > 1) for row in rows),
     ]
-    return "\n\n".join([_INTRODUCTION, _NOTE, "\n".join(table)]) + "\n"
+    return "\n\n".join([_INTRODUCTION, _NOTE, _summary(rows), *where, "\n".join(table)]) + "\n"
 
 
 def latest(name: str, runs: Iterable[dict[str, Any]]) -> Row:
@@ -145,10 +153,26 @@ def latest(name: str, runs: Iterable[dict[str, Any]]) -> Row:
     return found
 
 
-def _line(row: Row) -> str:
+def _summary(rows: Iterable[Row]) -> str:
+    """Return a line for each way in which the last runs ended, with the promises that ended so."""
+    ended: dict[str, list[str]] = {}
+    for row in rows:
+        ended.setdefault(_end(row.kept), []).append(row.name)
+    return "\n".join(f"- {end}: {', '.join(ended[end])}" for end in _ENDS if end in ended)
+
+
+def _end(kept: dict[str, Any] | None) -> str:
+    if kept is None or kept["form"] is None:
+        return _NOT_RUN
+    if kept["failed"] or kept["broken_build_found"] is False:
+        return _BROKEN
+    return _SHORT if kept["form"] == "short" else _HOLDS
+
+
+def _line(row: Row, *, several: bool) -> str:
     promise, shown = PROMISES[row.name]
     cells = [row.name, promise, shown, _result(row.kept), _figures(row.kept), _broken(row.kept)]
-    cells += [_FORMS.get((row.kept or {}).get("form") or "", ""), _occasion(row.run)]
+    cells += [_FORMS.get((row.kept or {}).get("form") or "", ""), _occasion(row.run, with_machine=several)]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
@@ -168,10 +192,29 @@ def _reasons(kept: dict[str, Any]) -> str:
 
 
 def _figures(kept: dict[str, Any] | None) -> str:
-    """Return the figures of the longest form that ran, a line each."""
+    """Return the figures of the longest form that ran, a line each; of one measured often, the worst."""
     own = [figure for figure in (kept or {}).get("figures", []) if not figure["broken_build"]]
     long = {figure["name"] for figure in own if figure["form"] == "long"}
-    return "<br>".join(_figure(figure) for figure in own if figure["form"] == "long" or figure["name"] not in long)
+    shown = [figure for figure in own if figure["form"] == "long" or figure["name"] not in long]
+    return "<br>".join(_figure(figure) for figure in _worst(shown))
+
+
+def _worst(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep of the figures with the same name and bound the one that is nearest to it, or farthest beyond it."""
+    worst: dict[Any, dict[str, Any]] = {}
+    for place, figure in enumerate(figures):
+        key = (figure["name"], figure["bound"]) if figure["bound"] else place
+        if key not in worst or _badness(figure) > _badness(worst[key]):
+            worst[key] = figure
+    return list(worst.values())
+
+
+def _badness(figure: dict[str, Any]) -> float:
+    """Return a number that is the higher the worse a figure keeps its bound, such as "<= 5"."""
+    bound, value = figure["bound"], float(figure["value"])
+    if bound.startswith("=="):
+        return abs(value - float(bound.lstrip("= ")))
+    return -value if bound.startswith(">") else value
 
 
 def _figure(figure: dict[str, Any]) -> str:
@@ -193,12 +236,16 @@ def _broken(kept: dict[str, Any] | None) -> str:
     return "<br>".join(["yes" if found else "**no**", *figures])
 
 
-def _occasion(run: dict[str, Any] | None) -> str:
+def _occasion(run: dict[str, Any] | None, *, with_machine: bool) -> str:
     if run is None:
         return ""
-    machine = run["machine"]
     commit = f", {run['commit'][:7]}{' with changes' if run['changed'] else ''}" if "commit" in run else ""
-    return f"{run['date'][:10]}{commit}; {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB"
+    return f"{run['date'][:10]}{commit}" + (f"; {_machine(run)}" if with_machine else "")
+
+
+def _machine(run: dict[str, Any]) -> str:
+    machine = run["machine"]
+    return f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB of memory"
 
 
 if __name__ == "__main__":

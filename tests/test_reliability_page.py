@@ -58,7 +58,22 @@ def test_what_holds_and_what_does_not() -> None:
 
 def test_where_and_when_and_in_which_form() -> None:
     cells = line("R2", run(R2=HELD))
-    assert cells[3:] == ["long", "2026-11-29, ccccccc; A Processor ¦ 3000, 2 cores, 8 GiB"]
+    assert cells[3:] == ["long", "2026-11-29, ccccccc"]
+    assert "measured on: A Processor | 3000, 2 cores, 8 GiB of memory." in make_reliability.page([run(R2=HELD)])
+    other = run(R3=HELD) | {"machine": {"cpu": "Another", "cores": 4, "memory_gib": 2}}
+    both = [run(R2=HELD), other]
+    assert line("R2", *both)[4] == "2026-11-29, ccccccc; A Processor ¦ 3000, 2 cores, 8 GiB of memory"
+    assert line("R3", *both)[4].endswith("; Another, 4 cores, 2 GiB of memory")
+    assert "measured on" not in make_reliability.page(both)
+
+
+def test_the_page_begins_with_which_hold() -> None:
+    kept = {"R1": HELD, "R2": HELD | {"form": "short"}, "R3": HELD | {"failed": 1}, "R4": HELD | {"form": "only"}}
+    unseen = HELD | {"broken_build_found": False}
+    others = ", ".join(name for name in PROMISES if name not in {*kept, "R5"})
+    bullets = [row for row in make_reliability.page([run(**kept, R5=unseen)]).splitlines() if row.startswith("- ")]
+    assert [bullet.partition(": ")[2] for bullet in bullets] == ["R1, R4", "R2", "R3, R5", others]
+    assert [bullet.split()[1] for bullet in bullets] == ["Hold", "Hold", "Do", "Were"]
 
 
 def test_the_last_run_of_each_promise_counts_and_one_that_skipped_it_does_not() -> None:
@@ -73,6 +88,17 @@ def test_the_long_forms_figure_takes_the_place_of_the_short_ones() -> None:
     cells = line("R3", run(R3=HELD | {"figures": [short, long, other, broken]}))
     assert cells[1] == "slowest: 2.5 s (bound: ≤ 10)<br>kills: 50 s"
     assert cells[2] == "yes<br>kills until it broke: 3 s"
+
+
+def test_of_a_figure_that_was_measured_often_the_worst_is_shown() -> None:
+    times = [figure("longest", value, bound="<= 2") for value in (0.5, 1.5, 0.25)]
+    gains = [figure("gain", value, bound=">= 3") for value in (7, 3, 9)]
+    wrong = [figure("accepted", value, bound="== 0") for value in (0, 2, 0)]
+    kinds = [figure("broke at", value) for value in (4, 5)]
+    cells = line("R3", run(R3=HELD | {"figures": times + gains + wrong + kinds}))
+    assert cells[1].replace(" s", "").split("<br>") == [
+        *("longest: 1.5 (bound: ≤ 2)", "gain: 3 (bound: ≥ 3)", "accepted: 2 (bound: 0)", "broke at: 4", "broke at: 5")
+    ]
 
 
 def test_an_account_that_is_not_there_is_told_with_what_makes_it(

@@ -18,12 +18,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from publicai_edge import archives, gguf
 from publicai_edge.artifact import Blob, FileSet
 from publicai_edge.bundle import bag
 from publicai_edge.bundle import manifest as bundle_manifest
 from publicai_edge.bundle.delta import document
 from publicai_edge.bundle.delta.container import open_update
+from publicai_edge.bundle.signing import envelope, keys, statement
 from publicai_edge.engine import embedder
 from publicai_edge.engine.embedder import EmbeddingConfig
 from publicai_edge.engine.link import BrokenLinkError, Link, read_event
@@ -137,6 +140,21 @@ def _lock() -> bytes:
     return json.dumps({"format": 1, "pins": {"model": pin.to_json()}}).encode()
 
 
+_KEY = keys.of(ec.derive_private_key(7, ec.SECP256R1()).public_key())
+_SIGNED = statement.Statement("town-library-1.0.0", {"bundle.json": "ab" * 32, "data/model/m.gguf": "cd" * 32})
+
+
+def _signature(data: bytes) -> bool:
+    """Read a signature file, and check it against a key, as ``verify`` does."""
+    found = envelope.parse(data, "signature.sigstore.json")
+    return _KEY.signed(found.signed_bytes, found.signature)
+
+
+def _signature_file() -> bytes:
+    never_made = bytes.fromhex("3006020101020101")  # in form, and true of nothing
+    return envelope.Envelope("x", _KEY.hint, _SIGNED.to_bytes(), never_made).to_bytes()
+
+
 _SHA = "sha256:" + "0" * 64
 _HTML = b"<html><head><title>T</title></head><body><h1>A</h1><p>b <b>c</b></p><table><tr><td>1</td></tr></table></body>"
 _MARKDOWN = b"# T\n\nA *b* [c](d).\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n- x\n  - y\n\n```\ncode\n```\n"
@@ -153,6 +171,9 @@ def _document(name: str) -> Callable[[Path], object]:
 READERS: dict[str, Target] = {
     "bundle.json": Target(lambda data: bundle_manifest.parse(data, "bundle.json"), lambda: [manifest().to_bytes()]),
     "a manifest of a bag": Target(lambda data: bag.parse_manifest(data, "m"), lambda: [b"ab" * 32 + b"  data/x\n"]),
+    "a signature": Target(_signature, lambda: [_signature_file()]),
+    "a signed list": Target(lambda data: statement.parse(data, "s"), lambda: [_SIGNED.to_bytes()]),
+    "a public key": Target(lambda data: keys.parse(data, "k"), lambda: [_KEY.pem]),
     "a lock file": Target(_file(lock.read, "x.lock.json"), lambda: [_lock()]),
     "a recipe": Target(_recipe, lambda: [(ROOT / "recipes/demo.toml").read_bytes()]),
     "a GGUF header": Target(_file(gguf.read), lambda: [hostile_gguf.whole(), hostile_gguf.Parts(weights=[]).file()]),

@@ -5,7 +5,7 @@ import random
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -50,6 +50,15 @@ class Caller:
 
 NOBODY = Caller({}, {})
 
+
+@dataclass
+class Answers:
+    """How many requests were sent, and which were not answered as they should be."""
+
+    sent: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
 # --- from the schema ---
 
 
@@ -60,8 +69,8 @@ def server_errors(
     each: int,
     caller: Callable[[], Caller] = lambda: NOBODY,
     places: Sequence[str] = (),
-) -> list[str]:
-    """Send ``each`` generated requests to every operation of an OpenAPI description; return what is wrong with answers.
+) -> Answers:
+    """Send ``each`` generated requests to every operation of an OpenAPI description, and judge the answers.
 
     Half of them are made to fit the description, half to break it.
 
@@ -75,7 +84,7 @@ def server_errors(
     import schemathesis
     from schemathesis.generation import GenerationMode
 
-    found: list[str] = []
+    found = Answers()
     schema = schemathesis.openapi.from_dict(description)
     for result in schema.get_all_operations():
         operation = result.ok()
@@ -89,8 +98,9 @@ def server_errors(
                 who = caller()
                 case.cookies = {**(case.cookies or {}), **who.cookies}
                 answer = case.call(base_url=url, timeout=PATIENCE, headers=dict(who.headers))
+                found.sent += 1
                 if wrong := wrong_with(answer, places):
-                    found.append(f"{case.method} {case.formatted_path}: {wrong}")
+                    found.wrong.append(f"{case.method} {case.formatted_path}: {wrong}")
 
             try:
                 one()
@@ -150,22 +160,23 @@ def odd_answers(
     paths: Sequence[str] = tuple(BODIES),
     caller: Callable[[], Caller] = lambda: NOBODY,
     places: Sequence[str] = (),
-) -> list[str]:
-    """Send one in ``every`` odd bodies to its route; return what is wrong with answers, or was not answered at all.
+) -> Answers:
+    """Send one in ``every`` odd bodies to its route; wrong are those answered wrongly, or not at all.
 
     The arguments are as for :func:`server_errors`; ``paths``: the routes.
     """
-    found = []
+    found = Answers()
     for path in paths:
         for body in islice(odd_bodies(path), 0, None, every):
             who = caller()
             headers = {"content-type": "application/json", **who.headers}
             with httpx.Client(base_url=url, timeout=PATIENCE, cookies=dict(who.cookies)) as client:
+                found.sent += 1
                 try:
                     if wrong := wrong_with(client.post(path, content=body, headers=headers), places):
-                        found.append(f"{path} {body[:80]!r}: {wrong}")
+                        found.wrong.append(f"{path} {body[:80]!r}: {wrong}")
                 except httpx.HTTPError as error:
-                    found.append(f"{path} {body[:80]!r}: {type(error).__name__}")
+                    found.wrong.append(f"{path} {body[:80]!r}: {type(error).__name__}")
     return found
 
 
@@ -178,26 +189,27 @@ _CONTENTS = [b"# Fees\n\nA card costs five euros.", b"", b"\x00" * 300, b"%PDF-1
 _SUBJECTS = ["rules.md", "hours.md", "../rules.md", "", "0" * 16, "added/x", "\u0000", "rules.md/", "a" * 4096]
 
 
-def staff_walk(url: str, caller: Callable[[], Caller], *, steps: int, places: Sequence[str] = ()) -> list[str]:
-    """Do what staff can do, in an order that no page would; return what is wrong with answers.
+def staff_walk(url: str, caller: Callable[[], Caller], *, steps: int, places: Sequence[str] = ()) -> Answers:
+    """Do what staff can do, in an order that no page would, and see what is wrong with answers.
 
     The arguments are as for :func:`server_errors`; ``steps``: requests.
     """
-    draw, found = random.Random(9), []
+    draw, found = random.Random(9), Answers()
     uploads, subjects = [("x", b"")], list(_SUBJECTS)
     for _ in range(steps):
         method, path, options, content = _step(draw, uploads, subjects)
         who = caller()
+        found.sent += 1
         with httpx.Client(
             base_url=url, timeout=PATIENCE, cookies=dict(who.cookies), headers=dict(who.headers)
         ) as client:
             try:
                 answer = client.request(method, path, **options)
             except httpx.HTTPError as error:
-                found.append(f"{method} {path}: {type(error).__name__}")
+                found.wrong.append(f"{method} {path}: {type(error).__name__}")
                 continue
         if wrong := wrong_with(answer, places):
-            found.append(f"{method} {path} {str(options)[:80]}: {wrong}")
+            found.wrong.append(f"{method} {path} {str(options)[:80]}: {wrong}")
         elif path.endswith("/uploads") and answer.status_code == 200:
             uploads.append((answer.json()["upload"], content))
         elif path.endswith("/documents") and answer.status_code == 200:
@@ -255,9 +267,9 @@ def _routes(holder: Any) -> Iterator[Any]:
             yield from _routes(inner)
 
 
-def admitted(port: int, known: list[tuple[str, str]]) -> list[str]:
-    """Ask for every route under foreign names and from foreign origins; return what was not refused."""
-    own, found = f"Host: 127.0.0.1:{port}", []
+def admitted(port: int, known: list[tuple[str, str]]) -> Answers:
+    """Ask for every route under foreign names and from foreign origins; wrong is what was not refused."""
+    own, found = f"Host: 127.0.0.1:{port}", Answers()
     foreign = [
         *((421, [host]) for host in ("Host: evil.example", f"Host: evil.example:{port}", "Host: 127.0.0.1:1",
                                      f"Host: 127.0.0.1.evil.example:{port}", f"Host: user@127.0.0.1:{port}")),
@@ -269,8 +281,9 @@ def admitted(port: int, known: list[tuple[str, str]]) -> list[str]:
     for method, path in known:
         for expected, lines in foreign:
             status = _status(port, method, path, lines)
+            found.sent += 1
             if status != expected:
-                found.append(f"{method} {path} with {lines[-1]}: {status}, expected {expected}")
+                found.wrong.append(f"{method} {path} with {lines[-1]}: {status}, expected {expected}")
     return found
 
 

@@ -72,10 +72,12 @@ def forged(encode: Encode, special: frozenset[int]) -> list[str]:
 
 
 @pytest.mark.promise("R13")
-def test_no_control_token_comes_from_a_document(loaded: LlamaModel, special: frozenset[int]) -> None:
+def test_no_control_token_comes_from_a_document(loaded: LlamaModel, special: frozenset[int], figure: Figure) -> None:
     assert len(INDEX) == 50
     assert len({entry["language"] for entry in INDEX.values()}) >= 8
-    assert forged(ChatFormat(loaded).encode, special) == []
+    found = forged(ChatFormat(loaded).encode, special)
+    figure("documents from which a control token came", len(found), "", bound="== 0")
+    assert found == []
 
 
 @pytest.mark.promise("R13")

@@ -100,7 +100,7 @@ def test_old_or_new_after_a_fault_at_every_call(which: str, bundles: Path, tmp_p
     faults = harness.faults([*injection.CHANGES, *injection.READS])
     problems = harness.problems(faults)
     assert not problems, "\n".join(problems)
-    figure(f"faults put into {which}, one at every call", len(faults), "")
+    figure(f"faults put into {which}", len(faults), "")
 
 
 @pytest.mark.promise("R1", broken=True)

@@ -104,7 +104,7 @@ def test_ten_thousand_mutated_files_are_answered(tmp_path: Path, figure: Figure)
     figure("files", len(files), "")
     figure("passed the bounded reader", len(passed), "")
     figure("refused by llama.cpp or its child's limits", sum(it.how == "refused" for it in answered), "")
-    figure("slowest answer", max(it.seconds for it in (*found, *answered)), "s")
+    figure("slowest answer", round(max(it.seconds for it in (*found, *answered)), 2), "s", bound=SECONDS)
 
 
 # --- every way to native code leads through the bounded reader ---

@@ -25,6 +25,7 @@ from publicai_edge.sources.retry import Patience
 from publicai_edge.store import Store
 from tests.faults.hostile_tars import TARS
 from tests.faults.hostile_zips import GOOD, ZIPS
+from tests.promises import Figure
 
 Unpack = Callable[[Path, Path], object]
 CASES = [
@@ -93,10 +94,17 @@ def unpack(archive: Path, folder: Path) -> None:
     archives.extract(archive, folder, error=BundleError)
 
 
+def note_outside(wrong: list[str], figure: Figure) -> None:
+    written = sum(part.startswith("wrote outside") for part in wrong)
+    figure("files an archive wrote or changed outside", written, "", bound="== 0")
+
+
 @pytest.mark.parametrize(("name", "make"), CASES, ids=[name for name, _ in CASES])
 @pytest.mark.promise("R6")
-def test_a_hostile_archive_is_refused_and_writes_nothing_outside(name: str, make, jail: Jail) -> None:
-    assert jail.broken(make, unpack) == []
+def test_a_hostile_archive_is_refused_and_writes_nothing_outside(name: str, make, jail: Jail, figure: Figure) -> None:
+    wrong = jail.broken(make, unpack)
+    note_outside(wrong, figure)
+    assert wrong == []
     assert not jail.folder.exists()
 
 
@@ -117,8 +125,10 @@ def take(archive: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize(("name", "make"), CASES, ids=[name for name, _ in CASES])
 @pytest.mark.promise("R6")
-def test_a_hostile_package_writes_nothing_outside_the_store(name: str, make, jail: Jail) -> None:
-    assert jail.broken(make, take, refused=False) == []
+def test_a_hostile_package_writes_nothing_outside_the_store(name: str, make, jail: Jail, figure: Figure) -> None:
+    wrong = jail.broken(make, take, refused=False)
+    note_outside(wrong, figure)
+    assert wrong == []
     for path in jail.folder.rglob("*"):
         if path.is_file() and "objects" in path.parts:
             assert len(path.name) == 64
@@ -219,6 +229,6 @@ def test_an_unpacker_that_takes_everything_fails(name: str, jail: Jail) -> None:
 
 
 @pytest.mark.promise("R6")
-def test_there_are_enough_of_them() -> None:
-    assert len(ZIPS) >= 30
-    assert len(TARS) >= 30
+def test_there_are_enough_of_them(figure: Figure) -> None:
+    figure("hostile zips", len(ZIPS), "", bound=">= 30")
+    figure("hostile tars", len(TARS), "", bound=">= 30")

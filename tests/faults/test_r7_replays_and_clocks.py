@@ -1,7 +1,7 @@
 """R7: replayed, mixed, stripped and forged signatures, wrong keys, and clocks at 1970 and 2100.
 
-After the attacks of python-tuf's updater tests, as far as they concern one bundle; that an older bundle, rightly
-signed, does not take a newer one's place is for ``install``, which compares ``release``. Each harness takes the check
+After the attacks of python-tuf's updater tests, as far as they concern one bundle; then ``install``, which lets no
+older bundle, rightly signed, take a newer one's place, and none whose last day has passed. Each harness takes the check
 under test, and broken ones must fail it.
 """
 
@@ -11,11 +11,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from publicai_edge.artifact import Blob
 from publicai_edge.bundle import bag, contents, validity
+from publicai_edge.bundle.install import operation
+from publicai_edge.bundle.install.acceptance import Acceptance
 from publicai_edge.bundle.signing import check as checking
 from publicai_edge.bundle.signing import names
 from publicai_edge.bundle.signing.trust import TrustedKey
@@ -23,8 +26,10 @@ from publicai_edge.bundle.validity import Validity
 from publicai_edge.bundle.verify import verify
 from publicai_edge.errors import BundleError
 from publicai_edge.progress import Silent
+from tests.bundle.installing import install
 from tests.bundle.signing.signers import Person, person
 from tests.bundle.synthetic import MODEL, write_bundle
+from tests.promises import Figure
 
 Check = Callable[[Path, list[TrustedKey]], object]
 People = tuple[Person, Person, Person]
@@ -173,8 +178,12 @@ def accepted(check: Check, folder: Path, people: People) -> list[str]:
 
 
 @pytest.mark.promise("R7")
-def test_every_attack_is_refused(tmp_path: Path, people: People) -> None:
-    assert accepted(ours, tmp_path, people) == []
+def test_every_attack_is_refused(tmp_path: Path, people: People, figure: Figure) -> None:
+    counting = Mock(wraps=ours)
+    found = accepted(counting, tmp_path, people)
+    figure("attacks tried", counting.call_count - 1, "")  # and the bundle as it was signed
+    figure("attacks accepted", len(found), "", bound="== 0")
+    assert found == []
 
 
 @pytest.mark.promise("R7", broken=True)
@@ -240,8 +249,11 @@ def wrongly_judged(judge: Judge) -> set[str]:
 
 
 @pytest.mark.promise("R7")
-def test_last_day_is_judged_rightly_by_every_clock() -> None:
-    assert wrongly_judged(lambda until, clock: validity.judge(until, clock, RELEASE)) == set()
+def test_last_day_is_judged_rightly_by_every_clock(figure: Figure) -> None:
+    wrong = wrongly_judged(lambda until, clock: validity.judge(until, clock, RELEASE))
+    figure("last days and clocks tried", len(CLOCKS), "")
+    figure("last days judged wrongly", len(wrong), "", bound="== 0")
+    assert wrong == set()
 
 
 @pytest.mark.promise("R7", broken=True)
@@ -255,6 +267,17 @@ def test_a_judgement_without_dates_fails_the_harness() -> None:
     assert len(wrongly_judged(lambda _until, clock: validity.judge(None, clock))) == 4
 
 
+def set_clock(monkeypatch: pytest.MonkeyPatch, year: int) -> None:
+    """Let this machine's clock say that it is the first day of a year."""
+
+    class Clock(validity.datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> "Clock":
+            return cls(year, 1, 1, tzinfo=tz)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(validity, "datetime", Clock)
+
+
 @pytest.mark.parametrize("year", [1970, 2100])
 @pytest.mark.promise("R7")
 def test_verification_is_the_same_by_every_clock(
@@ -264,13 +287,72 @@ def test_verification_is_the_same_by_every_clock(
     root = write_bundle(tmp_path, valid_until=date(2027, 12, 31))
     people[0].sign(root)
 
-    class Clock(validity.datetime):
-        @classmethod
-        def now(cls, tz: object = None) -> "Clock":
-            return cls(year, 1, 1, tzinfo=tz)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(validity, "datetime", Clock)
+    set_clock(monkeypatch, year)
     manifest = verify(root, Silent(), [people[0].trusted]).manifest
     judged = validity.of(manifest)
     assert judged.warning is not None
     assert judged.expired == (year == 2100)
+
+
+# --- installing ------------------------------------------------------------------------------------------------------
+
+OLDER = "an older release"
+SAME = "another bundle with the same release number"
+EXPIRED = "one that had expired before this program was made"
+LATER = "one that expired in 2027"
+
+
+def installed(folder: Path, signer: Person) -> set[str]:
+    """Return which bundles are installed over release 2, of those that Ada rightly signed and that must stay out."""
+
+    def signed(name: str, version: str, release: int, until: date | None = None) -> Path:
+        root = write_bundle(folder / name, version=version, release=release, valid_until=until)
+        signer.sign(root)
+        return root
+
+    newest = signed("newest", "1.1.0", 2)
+    stale = {
+        OLDER: signed("older", "1.0.0", 1),
+        SAME: signed("same", "1.1.1", 2),
+        EXPIRED: signed("expired", "1.2.0", 3, date(2026, 1, 1)),
+        LATER: signed("later", "1.3.0", 4, date(2027, 12, 31)),
+    }
+    rules, found = operation.Rules(Acceptance(Silent(), [signer.trusted])), set()
+    for place, (name, bundle) in enumerate(stale.items()):
+        kiosk = folder / f"kiosk-{place}"
+        install(newest, kiosk, rules)
+        try:
+            install(bundle, kiosk, rules)
+        except BundleError:
+            continue
+        found.add(name)
+    return found
+
+
+# A clock put back before this program was made cannot tell that the year 2027 is over, and that is said.
+@pytest.mark.parametrize(("year", "unknown"), [(1970, {LATER}), (2100, set())])
+@pytest.mark.promise("R7")
+def test_what_is_older_or_expired_is_not_installed(
+    tmp_path: Path, people: People, monkeypatch: pytest.MonkeyPatch, year: int, unknown: set[str], figure: Figure
+) -> None:
+    set_clock(monkeypatch, year)
+    found = installed(tmp_path, people[0])
+    figure("older or expired bundles installed", len(found - unknown), "", bound="== 0")
+    assert found == unknown
+
+
+@pytest.mark.promise("R7", broken=True)
+def test_an_installer_that_forgets_releases_fails_the_harness(
+    tmp_path: Path, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_clock(monkeypatch, 2100)
+    monkeypatch.setattr(operation.allowed, "check", lambda *_: False)
+    assert installed(tmp_path, people[0]) == {OLDER, SAME}
+
+
+@pytest.mark.promise("R7", broken=True)
+def test_an_installer_that_believes_a_clock_at_1970_fails_the_harness(
+    tmp_path: Path, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validity, "of", lambda manifest, _clock=None: Validity(manifest.valid_until, date.min, False))
+    assert installed(tmp_path, people[0]) == {EXPIRED, LATER}

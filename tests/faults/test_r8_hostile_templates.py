@@ -6,6 +6,7 @@ What renders is the harness's parameter: jinja2 without its sandbox, and without
 import resource
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from publicai_edge.engine import template
 from publicai_edge.errors import ModelError
 from tests.faults.lanes import outcomes
+from tests.promises import Figure
 
 TURNS = [{"role": "system", "content": "0"}, {"role": "user", "content": "1"}]
 SECONDS = 2.0
@@ -77,42 +79,49 @@ def answer(source: str) -> str | ModelError:
         return error
 
 
-def broken(render: Render, source: str) -> list[str]:
-    """Render a template, and return which parts of the promise did not hold.
+@dataclass(frozen=True)
+class Rendered:
+    """What came of a template, the seconds of the processor that its children took, and those of the clock."""
 
-    Time is the processor's, so that a busy machine fails nothing; on a quiet one the clock shows the same.
-    """
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    begun, wrong = time.monotonic(), []
+    got: str | ModelError
+    processor: float
+    clock: float
+
+    def wrong(self) -> list[str]:
+        """Return which parts of the promise did not hold.
+
+        Time is the processor's, so that a busy machine fails nothing; on a quiet one the clock shows the same.
+        """
+        wrong = []
+        if self.processor > SECONDS or self.clock > 15 * SECONDS:
+            wrong.append(f"took {self.processor:.1f} s")
+        if isinstance(self.got, ModelError):
+            if "chat template of m.gguf" not in self.got.message or len(self.got.message) > 600:
+                wrong.append("does not say what was wrong")
+        else:
+            if len(self.got) > template.MAX_RENDERED:
+                wrong.append("wrote too much")
+            if any(word in self.got for word in LEAKS):
+                wrong.append("reached what it should not")
+        return wrong
+
+
+def rendered(render: Render, source: str) -> Rendered:
+    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     got = render(source)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    if used > SECONDS or time.monotonic() - begun > 15 * SECONDS:
-        wrong.append(f"took {used:.1f} s")
-    if isinstance(got, ModelError):
-        if "chat template of m.gguf" not in got.message or len(got.message) > 600:
-            wrong.append("does not say what was wrong")
-    else:
-        if len(got) > template.MAX_RENDERED:
-            wrong.append("wrote too much")
-        if any(word in got for word in LEAKS):
-            wrong.append("reached what it should not")
-    return wrong
+    clock, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Rendered(got, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, clock)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.promise("R8")
-def test_a_hostile_template_is_answered_soon_and_does_nothing(name: str) -> None:
-    got: list[str | ModelError] = []
-
-    def kept(source: str) -> str | ModelError:
-        got.append(answer(source))
-        return got[0]
-
-    assert broken(kept, HOSTILE[name]) == []
+def test_a_hostile_template_is_answered_soon_and_does_nothing(name: str, figure: Figure) -> None:
+    it = rendered(answer, HOSTILE[name])
+    figure("most processor time that a template took", round(it.processor, 2), "s", bound=SECONDS)
+    assert it.wrong() == []
     # What ends at once, and gives an empty or a harmless text, is no failure; these ones cannot end at all.
     if any(word in name for word in ("gigabyte", "without end", "loops", "doubles", "sorting", "itself", "Python")):
-        assert isinstance(got[0], ModelError), got[0][:100]
+        assert isinstance(it.got, ModelError), it.got[:100]
 
 
 @pytest.mark.promise("R8")
@@ -139,6 +148,11 @@ def test_a_template_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.promise("R8")
+def test_there_are_enough_of_them(figure: Figure) -> None:
+    figure("hostile templates", len(HOSTILE), "", bound=">= 20")
+
+
 # --- the harness can fail ---
 
 
@@ -152,7 +166,7 @@ def unguarded(source: str) -> str:
 @pytest.mark.parametrize("name", ["the classes of Python", "a joiner's module", "a walk by subscripts"])
 @pytest.mark.promise("R8", broken=True)
 def test_a_template_without_the_sandbox_fails(name: str) -> None:
-    assert "reached what it should not" in broken(unguarded, HOSTILE[name])
+    assert "reached what it should not" in rendered(unguarded, HOSTILE[name]).wrong()
 
 
 def unlimited(source: str) -> str:

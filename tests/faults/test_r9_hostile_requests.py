@@ -20,6 +20,7 @@ from publicai_edge.pipeline.build import Built
 from tests.faults.kiosk_requests import (
     BODIES,
     STAFF_BODIES,
+    Answers,
     Caller,
     admitted,
     odd_answers,
@@ -31,6 +32,7 @@ from tests.kiosk.conftest import Running, manifest, running, write_bundle
 from tests.kiosk.fakes import FakeDocuments, FakeEngine
 from tests.kiosk.staff import CODE, Staffed, staffed, write_library
 from tests.kiosk.test_embeddings import write_model
+from tests.promises import Figure
 from tests.service.conftest import PROGRAM, Kiosk
 
 
@@ -48,21 +50,28 @@ def description(kiosk: Running) -> dict[str, Any]:
     return found
 
 
+def note(what: str, answers: Answers, figure: Figure) -> None:
+    """Note how many requests were sent, and see that none was answered wrongly."""
+    figure(what, answers.sent, "", bound="> 0")
+    figure(f"{what}, answered wrongly", len(answers.wrong), "", bound="== 0")
+    assert answers.wrong == []
+
+
 @pytest.mark.promise("R9")
-def test_no_generated_request_makes_the_kiosk_fail(kiosk: Running) -> None:
-    assert server_errors(kiosk.url, description(kiosk), each=10) == []
+def test_no_generated_request_makes_the_kiosk_fail(kiosk: Running, figure: Figure) -> None:
+    note("requests made from the schema", server_errors(kiosk.url, description(kiosk), each=10), figure)
 
 
 @pytest.mark.soak
 @pytest.mark.promise("R9")
-def test_no_request_of_thousands_makes_the_kiosk_fail(kiosk: Running) -> None:
-    assert server_errors(kiosk.url, description(kiosk), each=4000) == []
-    assert odd_answers(kiosk.url) == []
+def test_no_request_of_thousands_makes_the_kiosk_fail(kiosk: Running, figure: Figure) -> None:
+    note("requests made from the schema", server_errors(kiosk.url, description(kiosk), each=4000), figure)
+    note("requests with an odd body", odd_answers(kiosk.url), figure)
 
 
 @pytest.mark.promise("R9")
-def test_no_odd_body_makes_the_kiosk_fail(kiosk: Running) -> None:
-    assert odd_answers(kiosk.url, every=7) == []
+def test_no_odd_body_makes_the_kiosk_fail(kiosk: Running, figure: Figure) -> None:
+    note("requests with an odd body", odd_answers(kiosk.url, every=7), figure)
 
 
 # --- signed in as staff: more routes do something, and more of the machine is near ---
@@ -107,32 +116,44 @@ def test_those_who_are_signed_in_here_are_let_in(staff: Staffed) -> None:
 
 
 @pytest.mark.promise("R9")
-def test_no_generated_request_of_staff_fails_or_tells_of_the_machine(staff: Staffed, places: list[str]) -> None:
+def test_no_generated_request_of_staff_fails_or_tells_of_the_machine(
+    staff: Staffed, places: list[str], figure: Figure
+) -> None:
     found = server_errors(
         staff.running.url, description(staff.running), each=10, caller=signed_in(staff), places=places
     )
-    assert found == []
+    note("requests made from the schema, as staff", found, figure)
 
 
 @pytest.mark.promise("R9")
-def test_no_odd_body_of_staff_fails_or_tells_of_the_machine(staff: Staffed, places: list[str]) -> None:
-    paths = tuple(STAFF_BODIES)
-    assert odd_answers(staff.running.url, every=3, paths=paths, caller=signed_in(staff), places=places) == []
+def test_no_odd_body_of_staff_fails_or_tells_of_the_machine(staff: Staffed, places: list[str], figure: Figure) -> None:
+    found = odd_answers(staff.running.url, every=3, paths=tuple(STAFF_BODIES), caller=signed_in(staff), places=places)
+    note("requests with an odd body, as staff", found, figure)
 
 
 @pytest.mark.promise("R9")
-def test_no_odd_order_of_what_staff_do_fails_or_tells_of_the_machine(staff: Staffed, places: list[str]) -> None:
-    assert staff_walk(staff.running.url, signed_in(staff), steps=200, places=places) == []
+def test_no_odd_order_of_what_staff_do_fails_or_tells_of_the_machine(
+    staff: Staffed, places: list[str], figure: Figure
+) -> None:
+    note(
+        "requests of staff in an odd order",
+        staff_walk(staff.running.url, signed_in(staff), steps=200, places=places),
+        figure,
+    )
     assert len(staff.signed_in().state()["jobs"]) > 3, "documents arrived"
 
 
 @pytest.mark.soak
 @pytest.mark.promise("R9")
-def test_no_request_of_thousands_by_staff_fails_or_tells_of_the_machine(staff: Staffed, places: list[str]) -> None:
-    who = signed_in(staff)
-    assert server_errors(staff.running.url, staff_description(staff), each=2000, caller=who, places=places) == []
-    assert odd_answers(staff.running.url, paths=tuple(STAFF_BODIES), caller=who, places=places) == []
-    assert staff_walk(staff.running.url, who, steps=5000, places=places) == []
+def test_no_request_of_thousands_by_staff_fails_or_tells_of_the_machine(
+    staff: Staffed, places: list[str], figure: Figure
+) -> None:
+    who, url = signed_in(staff), staff.running.url
+    made = server_errors(url, staff_description(staff), each=2000, caller=who, places=places)
+    note("requests made from the schema, as staff", made, figure)
+    odd = odd_answers(url, paths=tuple(STAFF_BODIES), caller=who, places=places)
+    note("requests with an odd body, as staff", odd, figure)
+    note("requests of staff in an odd order", staff_walk(url, who, steps=5000, places=places), figure)
 
 
 @pytest.mark.promise("R9")
@@ -150,7 +171,9 @@ def test_a_full_line_is_the_only_503_and_says_when_to_come_back(kiosk: Running) 
 
 @pytest.mark.slow
 @pytest.mark.promise("R9")
-def test_a_foreign_host_or_origin_is_refused_on_every_route_of_the_real_kiosk(demo: Built, tmp_path: Path) -> None:
+def test_a_foreign_host_or_origin_is_refused_on_every_route_of_the_real_kiosk(
+    demo: Built, tmp_path: Path, figure: Figure
+) -> None:
     app = create_app(open_bundle(demo.folder), FakeEngine(), None, allowed_hosts=frozenset())
     known = routes(app)
     assert {path for _, path in known} >= {"/", "/static/x", "/api/ask", "/v1/models", "/openapi.json", "/metrics"}
@@ -159,7 +182,7 @@ def test_a_foreign_host_or_origin_is_refused_on_every_route_of_the_real_kiosk(de
     served = Kiosk([*PROGRAM, "serve", str(demo.folder), "--port", "0"], tmp_path / "served", dict(os.environ))
     try:
         port = int(served.url.rstrip("/").rpartition(":")[2])
-        assert admitted(port, known) == []
+        note("requests with a foreign Host or Origin", admitted(port, known), figure)
         assert served.client.get("/health").status_code in {200, 503}
     finally:
         assert served.end() == 0
@@ -176,16 +199,16 @@ def test_a_route_that_breaks_over_a_value_is_found(kiosk: Running, monkeypatch: 
     monkeypatch.setattr(page_routes, "_inquiry", careless)
     whole = description(kiosk)
     only = whole | {"paths": {"/api/ask": whole["paths"]["/api/ask"]}}
-    assert any("/api/ask" in wrong for wrong in server_errors(kiosk.url, only, each=10))
-    assert any("/api/ask" in wrong for wrong in odd_answers(kiosk.url, every=40))
+    assert any("/api/ask" in wrong for wrong in server_errors(kiosk.url, only, each=10).wrong)
+    assert any("/api/ask" in wrong for wrong in odd_answers(kiosk.url, every=40).wrong)
 
 
 @pytest.mark.promise("R9", broken=True)
 def test_a_guard_that_is_off_is_found(kiosk: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     known = [("GET", "/api/kiosk"), ("GET", "/v1/models")]
-    assert admitted(kiosk.port, known) == []
+    assert admitted(kiosk.port, known).wrong == []
     monkeypatch.setattr(guard.Guard, "_refusal", lambda *_: None)
-    assert len(admitted(kiosk.port, known)) == 24
+    assert len(admitted(kiosk.port, known).wrong) == 24
     assert kiosk.client().get("/api/kiosk", headers={"origin": "http://evil.example"}).status_code == 200
 
 
@@ -196,9 +219,9 @@ def test_a_staff_route_that_breaks_is_found(staff: Staffed, places: list[str], m
 
     monkeypatch.setattr(staff_desk.Desk, "change", careless)
     who, url = signed_in(staff), staff.running.url
-    assert any("/changes" in wrong for wrong in server_errors(url, staff_description(staff), each=10, caller=who))
-    assert any("/changes" in wrong for wrong in odd_answers(url, paths=("/api/staff/changes",), caller=who))
-    assert any("/changes" in wrong for wrong in staff_walk(url, who, steps=40))
+    assert any("/changes" in wrong for wrong in server_errors(url, staff_description(staff), each=10, caller=who).wrong)
+    assert any("/changes" in wrong for wrong in odd_answers(url, paths=("/api/staff/changes",), caller=who).wrong)
+    assert any("/changes" in wrong for wrong in staff_walk(url, who, steps=40).wrong)
 
 
 @pytest.mark.promise("R9", broken=True)
@@ -207,7 +230,7 @@ def test_an_answer_that_tells_a_path_or_a_traceback_is_found(
 ) -> None:
     who, url = signed_in(staff), staff.running.url
     monkeypatch.setattr(staff_routes, "_SENTENCES", dict.fromkeys(staff_routes._SENTENCES, f"In {places[0]}."))
-    assert any("in it" in wrong for wrong in staff_walk(url, who, steps=60, places=places))
+    assert any("in it" in wrong for wrong in staff_walk(url, who, steps=60, places=places).wrong)
     trace = 'Traceback (most recent call last):\n  File "x.py", line 3'
     monkeypatch.setattr(staff_routes, "_SENTENCES", dict.fromkeys(staff_routes._SENTENCES, trace))
-    assert any("trace" in wrong for wrong in staff_walk(url, who, steps=60, places=places))
+    assert any("trace" in wrong for wrong in staff_walk(url, who, steps=60, places=places).wrong)
