@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from publicai_edge.bundle.open import open_bundle
+from publicai_edge.engine.embedder import Embedder
 from publicai_edge.engine.passages import store
+from publicai_edge.kiosk.passage_states import digest_of
+from publicai_edge.pipeline.build import Built
+from publicai_edge.search import KnowledgeBase
 from tests.promises import Figure
 from tests.service import canary
-from tests.service.conftest import until
+from tests.service.conftest import PATIENCE, until
 from tests.service.test_nothing_is_kept import (
     SCRUBBED,
     Place,
@@ -37,27 +42,33 @@ def kept(here: Place) -> dict[Path, tuple[bytes, int]]:
     return {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in store.files(here.folder / "state/passages")}
 
 
-def filled(here: Place) -> dict[Path, tuple[bytes, int]]:
-    """Return them when all are there: nothing has come for a while."""
-    last, since = 0, time.monotonic()
-
-    def settled() -> bool:
-        nonlocal last, since
-        now = len(list(store.files(here.folder / "state/passages")))
-        if now != last:
-            last, since = now, time.monotonic()
-        return last > 4 and time.monotonic() - since > 10
-
-    until(settled, "the passages are read")
+def filled(here: Place, demo: Built) -> dict[Path, tuple[bytes, int]]:
+    """Return them when all are there: a passage's for each service and language, and what they begin with."""
+    bundle = open_bundle(demo.folder)
+    assert bundle.knowledge_path and bundle.embedding_path
+    ways = len(bundle.manifest.languages) * sum(service.search for service in bundle.manifest.services)
+    base = KnowledgeBase.open(bundle.knowledge_path, Embedder.open(bundle.embedding_path))
+    passages = {digest_of(passage) for source in base.sources() for passage in base.document(source)}
+    base.close()
+    expected = ways * (len(passages) + 1)
+    until(
+        lambda: len(list(store.files(here.folder / "state/passages"))) == expected,
+        "all passages are read",
+        3 * PATIENCE,
+    )
     return kept(here)
 
 
 @pytest.mark.promise("R12")
-def test_states_of_passages_hold_nothing_that_was_typed(place: Callable[..., Place], figure: Figure) -> None:  # noqa: F811
+def test_states_of_passages_hold_nothing_that_was_typed(
+    place: Callable[..., Place],  # noqa: F811
+    demo: Built,
+    figure: Figure,
+) -> None:
     word = canary.draw()
     forms = canary.needles(word)
     here = place(READS_ONCE)
-    before = filled(here)
+    before = filled(here, demo)
     visit(here.kiosk, word, dies=False)
     time.sleep(SCRUBBED)
     for pid in (here.kiosk.process.pid, here.kiosk.worker()):
@@ -72,9 +83,9 @@ def test_states_of_passages_hold_nothing_that_was_typed(place: Callable[..., Pla
     assert canary.in_files(written, forms) == []
 
 
-def test_a_question_over_kept_passages_reads_little(place: Callable[..., Place]) -> None:  # noqa: F811
+def test_a_question_over_kept_passages_reads_little(place: Callable[..., Place], demo: Built) -> None:  # noqa: F811
     here = place(READS_ONCE)
-    filled(here)
+    filled(here, demo)
     asked = {"service": "ask", "language": "en", "question": "Is there a lift?"}
     lines = [json.loads(line) for line in here.kiosk.client.post("/api/ask", json=asked).text.splitlines()]
     (started,) = [line for line in lines if "reused_tokens" in line]
