@@ -49,6 +49,7 @@ def test_there_is_a_line_for_each_promise_of_the_account() -> None:
 
 def test_what_holds_and_what_does_not() -> None:
     assert line("R1", run(R1=HELD))[0] == "holds: 3 tests"
+    assert line("R1", run(R1=HELD | {"form": "short"}))[0] == "short form passed: 3 tests"
     assert line("R1", run(R1=HELD | {"failed": 1}))[0] == "**broken**: 1 of 4 tests failed"
     assert line("R1", run(R1=HELD | {"broken_build_found": False}))[2] == "**no**"
     skipped = {"skipped": 2, "not_run": ["there is no strace"] * 2}
@@ -73,7 +74,7 @@ def test_the_page_begins_with_which_hold() -> None:
     others = ", ".join(name for name in PROMISES if name not in {*kept, "R5"})
     bullets = [row for row in make_reliability.page([run(**kept, R5=unseen)]).splitlines() if row.startswith("- ")]
     assert [bullet.partition(": ")[2] for bullet in bullets] == ["R1, R4", "R2", "R3, R5", others]
-    assert [bullet.split()[1] for bullet in bullets] == ["Hold", "Hold", "Do", "Were"]
+    assert [bullet.split()[1] for bullet in bullets] == ["Hold", "Passed", "Do", "Were"]
 
 
 def test_the_last_run_of_each_promise_counts_and_one_that_skipped_it_does_not() -> None:
