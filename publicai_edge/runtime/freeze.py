@@ -43,7 +43,7 @@ _EXCLUDED = (
     # of the laptop
     "babel", "huggingface_hub", "torch", "transformers", "optimum",
     # of packages that a kiosk uses, for what it does not do
-    "numpy.distutils", "numpy.f2py", "numpy.fft", "numpy.ma", "numpy.polynomial", "numpy.testing", "numpy._core.tests",
+    "numpy.distutils", "numpy.f2py", "numpy.fft", "numpy.polynomial", "numpy.testing", "numpy._core.tests",
     "numpy._core._multiarray_tests", "onnx", "onnxruntime.backend",
     "onnxruntime.datasets", "onnxruntime.quantization", "onnxruntime.tools", "onnxruntime.training",
     "onnxruntime.transformers", "PIL", "lxml.builder", "lxml.isoschematron", "lxml.objectify", "lxml.sax",

@@ -27,6 +27,9 @@ _VARIANT = re.compile(r"(?:lib)?ggml-cpu-(.+)\.(?:so|dll|dylib)")
 _LIBRARIES = re.compile(r"lib(?:llama|ggml|ggml-base)\.so\.\d+|libggml-cpu-.+\.so")
 _OPTIONS = (
     "BUILD_SHARED_LIBS=ON",
+    # Only what llama.cpp's own headers export is kept by name; what nobody can call then is left out.
+    *(f"CMAKE_{language}_VISIBILITY_PRESET=hidden" for language in ("C", "CXX")),
+    "CMAKE_VISIBILITY_INLINES_HIDDEN=ON",
     "GGML_NATIVE=OFF",
     "GGML_BACKEND_DL=ON",
     "GGML_CPU_ALL_VARIANTS=ON",
@@ -63,8 +66,8 @@ def leave_out(source: Path) -> None:
 
 def settings(platform: Platform) -> list[str]:
     """Return cmake's arguments."""
-    flags = f"--target={platform.triple} --sysroot=/job/libraries"
-    linker = "-fuse-ld=lld-19"
+    flags = f"--target={platform.triple} --sysroot=/job/libraries -ffunction-sections -fdata-sections"
+    linker = "-fuse-ld=lld-19 -Wl,--gc-sections -Wl,--icf=safe"
     given = [
         "CMAKE_BUILD_TYPE=Release",
         "CMAKE_SYSTEM_NAME=Linux",

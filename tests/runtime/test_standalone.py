@@ -12,6 +12,7 @@ import grimp
 
 from publicai_edge.knowledge.extract import SUFFIXES
 from publicai_edge.pipeline import runtimes
+from publicai_edge.pipeline.build import Built
 from publicai_edge.runtime import freeze, packages, samples
 from tests.conftest import ROOT
 
@@ -20,21 +21,27 @@ _PAYLOAD = {
     "sentence": samples.SENTENCE,
 }
 # As PyInstaller leaves modules out: whoever imports one is told that there is none.
-_CHECK = """
+_WITHOUT = """
 import json, sys
-for name in json.loads(sys.argv[1]):
+for name in json.loads(sys.argv.pop(1)):
     sys.modules[name] = None
 from publicai_edge.cli import standalone
-print(json.dumps(standalone.check(json.loads(sys.argv[2]), None)))
 """
+_CHECK = f"{_WITHOUT}print(json.dumps(standalone.check(json.loads(sys.argv[1]), None)))"
+_ASK = f"{_WITHOUT}standalone.main()"
 
 
 def check(folder: Path, payload: dict[str, Any]) -> "subprocess.CompletedProcess[str]":
-    """Check this program with what a runtime leaves out left out, and what stands in for it in its place."""
+    """Check this program as :func:`without` runs it."""
+    return without(folder, _CHECK, json.dumps(payload))
+
+
+def without(folder: Path, code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run this program with what a runtime leaves out left out, and what stands in for it in its place."""
     packages.replace_ssl(folder)
     blocked = json.dumps([*freeze._EXCLUDED, "libzim"])
     return subprocess.run(
-        [sys.executable, "-c", _CHECK, blocked, json.dumps(payload)],
+        [sys.executable, "-c", code, blocked, *arguments],
         env={"PYTHONPATH": f"{folder}:{ROOT}", "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
@@ -48,6 +55,12 @@ def test_the_program_does_all_without_what_a_runtime_leaves_out(tmp_path: Path) 
     said = json.loads(done.stdout.splitlines()[-1])
     assert said["documents"] == sorted(_PAYLOAD["documents"])
     assert said["zim"] is False
+
+
+def test_the_program_answers_from_documents_without_what_a_runtime_leaves_out(demo: Built, tmp_path: Path) -> None:
+    done = without(tmp_path, _ASK, "ask", str(demo.folder), "Is there a lift?", "--debug")
+    assert done.returncode == 0, done.stderr
+    assert "A lift goes to every floor" in done.stdout
 
 
 def test_a_program_that_reads_a_document_wrongly_fails_its_check(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """A machine with nothing on it: run by ``test_r15_no_python.py`` in namespaces of its own.
 
 ``python -m tests.service.bare_machine ROOT BUNDLE [CPU]`` runs ``start`` of the bundle in the Debian folder ROOT, asks
-it over HTTP, stops it, and prints what was seen as one line of JSON. There is no network interface but loopback, which
-is raised here. With CPU, every process of the program runs under an emulator of that processor.
+it over HTTP, adds documents as staff do, stops it, and prints what was seen as one line of JSON. There is no network
+interface but loopback, which is raised here. With CPU, every process of the program runs under an emulator of that
+processor.
 """
 
 import json
@@ -17,11 +18,17 @@ from typing import Any
 
 import httpx
 
+from publicai_edge.kiosk.staff_routes import HEADER
+from publicai_edge.runtime import platforms, samples
+from tests.kiosk.staff import Staff
 from tests.service.conftest import until
 from tests.service.unplugged_patron import raise_loopback
 
 PORT = 8017
 QUESTION = "Is there a lift?"
+STAFF = "staff"
+ADDED = ("sample.docx", "sample.epub", "sample.pdf")
+ABOUT_ADDED = "Where do residents get a parking permit?"
 START_SECONDS = 120.0
 EMULATED_SECONDS = 900.0  # a start, and an answer, take minutes there
 _PROGRAM = "data/runtime/linux-x86_64/publicai-edge"
@@ -31,7 +38,7 @@ _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 def main(root: Path, bundle: Path, cpu: str | None) -> None:
     """Do it all and print what was seen."""
     raise_loopback()
-    for name in ("proc", "bundle"):
+    for name in ("proc", "bundle", STAFF):
         (root / name).mkdir(exist_ok=True)
     mount("--bind", str(bundle), str(root / "bundle"))
     mount("-o", "remount,bind,ro", str(root / "bundle"))
@@ -41,12 +48,18 @@ def main(root: Path, bundle: Path, cpu: str | None) -> None:
     before = files(root)
     env = {"PATH": "/usr/bin:/bin", "HOME": "/root", "LANG": "C.UTF-8", **({"QEMU_CPU": cpu} if cpu else {})}
     command = ["chroot", str(root), "/usr/bin/env", "-i", *(f"{key}={value}" for key, value in env.items())]
+    place = ["--documents-dir", f"/{STAFF}"]
+    drawn = subprocess.run(
+        [*command, program(bundle), "staff-code", "/bundle", *place], stdout=subprocess.PIPE, text=True, check=True
+    )
     begun = time.monotonic()
     kiosk = subprocess.Popen(
-        [*command, "sh", "/bundle/start", "--port", str(PORT)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*command, "sh", "/bundle/start", "--port", str(PORT), *place], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
-        seen = ask(begun, kiosk, EMULATED_SECONDS if cpu or foreign(bundle) else START_SECONDS)
+        patience = EMULATED_SECONDS if cpu or foreign(bundle) else START_SECONDS
+        seen = ask(begun, kiosk, patience)
+        seen |= add(drawn.stdout.strip(), patience)
         seen["processes"] = sorted(processes())
     finally:
         kiosk.send_signal(signal.SIGINT)
@@ -114,6 +127,24 @@ def ask(begun: float, kiosk: "subprocess.Popen[bytes]", patience: float) -> dict
         return {"started": started, "first_token": first, "page": page.text, "metrics": client.get("/metrics").text}
 
 
+def program(bundle: Path) -> str:
+    """Return the place of the bundle's program on the machine."""
+    (found,) = (bundle / "data/runtime").glob(f"*/{platforms.PROGRAM}")
+    return f"/bundle/{found.relative_to(bundle)}"
+
+
+def add(code: str, patience: float) -> dict[str, Any]:
+    """Add documents as staff do, and return what became of each, and the sources that a patron finds then."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{PORT}", timeout=patience) as client:
+        token = client.post("/api/staff/session", json={"code": code}).json()["token"]
+        staff = Staff(client, {HEADER: token})
+        for name in ADDED:
+            staff.upload(name, samples.documents()[name]).raise_for_status()
+        until(lambda: all(job["state"] in {"done", "failed"} for job in staff.state()["jobs"]), "they are in", patience)
+        jobs = {job["name"]: f"{job['state']} {job['detail']}".strip() for job in staff.state()["jobs"]}
+        return {"added": jobs, "found": staff.found(ABOUT_ADDED)}
+
+
 def processes() -> set[str]:
     """Return the programs that run in this PID namespace besides this one."""
     found = set()
@@ -127,11 +158,11 @@ def processes() -> set[str]:
 
 
 def files(root: Path) -> list[str]:
-    """Return every file of the machine with its size and time of change; not those of the kernel."""
+    """Return every file of the machine with its size and time of change; not the kernel's, nor what staff added."""
     found = []
     for folder, folders, names in os.walk(root):
         if Path(folder) == root:
-            folders[:] = [name for name in folders if name not in {"proc", "sys", "dev"}]
+            folders[:] = [name for name in folders if name not in {"proc", "sys", "dev", STAFF}]
         for name in names:
             stat = (Path(folder) / name).lstat()
             found.append(f"{Path(folder) / name} {stat.st_size} {stat.st_mtime_ns}")

@@ -24,6 +24,7 @@ from publicai_edge.runtime import debian, platforms
 from publicai_edge.store import Store
 from tests.conftest import RECIPE, ROOT, downloads
 from tests.promises import Figure
+from tests.service.bare_machine import ADDED
 from tests.service.conftest import PROGRAM
 
 pytestmark = [
@@ -85,6 +86,11 @@ def answered(seen: dict[str, Any]) -> None:
     assert "Traceback" not in seen["stderr"]
 
 
+def took_documents(seen: dict[str, Any]) -> None:
+    assert seen["added"] == dict.fromkeys(ADDED, "done")
+    assert {source.rpartition("/")[2] for source in seen["found"]} & set(ADDED), "and a patron finds them"
+
+
 def left_nothing(seen: dict[str, Any]) -> None:
     assert any("engine.worker" in name for name in seen["processes"]), "it did run as processes"
     assert seen["left_processes"] == []
@@ -106,6 +112,7 @@ def test_the_bundle_answers_with_no_python_and_no_network_in_the_promised_time_a
     promised = max(figures["first_token_cold"])
     seen = machine(native, "amd64")
     answered(seen)
+    took_documents(seen)
     left_nothing(seen)
     # The page's 0.1 s for what is between the engine and HTTP (promises on time).
     figure("first text, without Python", seen["first_token"], "s", bound=round(promised + 0.1, 3))
@@ -115,6 +122,7 @@ def test_the_bundle_answers_with_no_python_and_no_network_in_the_promised_time_a
 def test_the_same_program_answers_on_a_processor_without_avx(native: Path, machine: Machine) -> None:
     seen = machine(native, "amd64", "Nehalem")
     answered(seen)
+    took_documents(seen)
     left_nothing(seen)
 
 
@@ -124,6 +132,7 @@ def test_the_program_for_another_architecture_made_here_answers_there(
 ) -> None:
     seen = machine(packed(FOREIGN), "arm64")
     answered(seen)
+    took_documents(seen)
 
 
 @pytest.mark.promise("R15", broken=True)
