@@ -22,7 +22,6 @@ from publicai_edge.search import KnowledgeBase
 from publicai_edge.store import Store
 from tests.conftest import RECIPE
 
-
 ASKED = 3
 _QUESTION = re.compile(r"^\[\[services\.questions\]\]\n(?:(?!\[).*\n)*", re.MULTILINE)
 
