@@ -45,7 +45,8 @@ def packed(demo: Built, demo_store: Store, tmp_path_factory: pytest.TempPathFact
 
     def make(name: str) -> Path:
         folder = tmp_path_factory.mktemp("packed")
-        runtimes.build(name, downloads(), Silent())
+        made, _ = runtimes.build(name, downloads(), Silent())
+        assert made.manifest.size <= made.manifest.budget
         file = runtimes.export(name, downloads(), folder, Silent())
         runtimes.bring(file, demo_store, Silent())
         options = Options(folder / "dist", demo_store, Silent(), offline=True, runtimes=(name,))
