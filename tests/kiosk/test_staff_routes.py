@@ -1,5 +1,6 @@
 """What staff may do with a kiosk's documents, who may not, and what is left after a restart."""
 
+import contextlib
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -152,12 +153,13 @@ SECRET_WORDS = [b"quincunx", b"zygomorphic", b"xylograph"]
 
 def holding(folder: Path, words: list[bytes]) -> list[str]:
     """Return the files below a folder that hold one of these words, in their content or their name."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return [
-        str(path.relative_to(folder))
-        for path in files
-        if any(word in path.read_bytes().lower() or word in str(path).lower().encode() for word in words)
-    ]
+    found = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError):  # it was removed meanwhile
+            content = path.read_bytes().lower() + str(path).lower().encode()
+            if any(word in content for word in words):
+                found.append(str(path.relative_to(folder)))
+    return found
 
 
 @pytest.fixture
