@@ -1,5 +1,6 @@
 """The command that makes, moves and lists runtimes, and the standalone program's own list of verbs."""
 
+import base64
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from publicai_edge import __version__
 from publicai_edge.cli import operator, standalone
+from publicai_edge.runtime import samples
 from publicai_edge.store import Store
 from tests.cli.conftest import Run
 from tests.runtime.test_archive import made
@@ -54,10 +56,12 @@ def test_the_standalone_program_starts_its_own_children_and_nothing_else() -> No
     with subprocess.Popen(child, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
         assert process.stdout
-        process.stdin.write("{}\n")
+        documents = {name: base64.b64encode(data).decode() for name, data in samples.documents().items()}
+        process.stdin.write(json.dumps({"documents": documents, "sentence": samples.SENTENCE}) + "\n")
         process.stdin.flush()
         found = json.loads(process.stdout.readline())["result"]
     assert found["norm"] == 2.0
+    assert found["documents"] == sorted(documents)
     assert "CPUExecutionProvider" in found["onnxruntime"]
     other = subprocess.run([*STANDALONE, "-m", "http.server"], capture_output=True, text=True, check=False)
     assert other.returncode == 2

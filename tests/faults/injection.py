@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cryptography
 import pytest
 
 from tests.faults import operation
@@ -57,7 +58,8 @@ class Fault:
 
 def command(arguments: Sequence[object]) -> list[str]:
     """Return the command of one operation, in an interpreter that loads nothing it does not need."""
-    return [sys.executable, "-S", "-I", "-B", str(Path(operation.__file__)), *map(str, arguments)]
+    packages = Path(cryptography.__file__).parent.parent
+    return [sys.executable, "-S", "-I", "-B", str(Path(operation.__file__)), str(packages), *map(str, arguments)]
 
 
 def calls(arguments: Sequence[object], log: Path, names: Sequence[str] = CHANGES) -> list[Call]:

@@ -1,9 +1,10 @@
 """One installation, update or rollback in a small process of its own, for the fault harness to interrupt.
 
-    python operation.py install|apply|rollback FOLDER BUNDLE|UPDATE|NAME [naive|no-fsync]
+    python operation.py PACKAGES install|apply|rollback FOLDER BUNDLE|UPDATE|NAME [naive|no-fsync]
 
-The steps are the project's own; only what checks a bundle is a short one, so that the process starts in a tenth of a
-second. ``naive`` copies over the old version where it lies, as people do by hand; ``no-fsync`` never flushes.
+The steps are the project's own; only what checks a bundle is a short one, so that the process starts in some tenth of a
+second. ``PACKAGES`` is where ``cryptography`` lies, since Python's own search for packages is left out. ``naive``
+copies over the old version where it lies, as people do by hand; ``no-fsync`` never flushes.
 """
 
 import encodings.cp437
@@ -83,8 +84,10 @@ def run(action: str, folder: Path, what: str, broken: str = "") -> int:
     return 0
 
 
-def main(action: str, folder: str, what: str, broken: str = "") -> int:
+def main(packages: str, action: str, folder: str, what: str, broken: str = "") -> int:
     """Mark where the operation begins, run it, and acknowledge it."""
+    sys.path.append(packages)
+    digest.Sha256().hexdigest()  # loads what computes it: see above
     if broken == "no-fsync":
         os.fsync = lambda _handle: None  # type: ignore[assignment]
     with suppress(OSError):
