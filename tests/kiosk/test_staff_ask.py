@@ -9,7 +9,7 @@ from publicai_edge.bundle.open import Bundle
 from publicai_edge.cli import parts
 from publicai_edge.kiosk.staff_place import VARIABLE, place_to_read
 from tests.kiosk.staff import Staff, staffed, write_library
-from tests.kiosk.test_staff_routes import QUESTION, TEXT
+from tests.kiosk.test_staff_documents import QUESTION, TEXT
 
 Eventually = Callable[[Callable[[], bool]], None]
 

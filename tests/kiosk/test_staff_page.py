@@ -12,7 +12,7 @@ from publicai_edge.bundle.open import Bundle
 from publicai_edge.kiosk.staff_sessions import IDLE_SECONDS
 from tests.browser import ARGUMENTS, CHROMIUM
 from tests.kiosk.staff import CODE, Staffed, staffed, write_library
-from tests.kiosk.test_staff_routes import pdf
+from tests.kiosk.test_staff_documents import pdf
 
 pytestmark = pytest.mark.slow
 DROP = """([name, data]) => {
