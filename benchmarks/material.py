@@ -38,7 +38,11 @@ _NOMIC_PARTS = (9, 10, 11, 12)
 _NOMIC_OFFSET, _NOMIC_DEFLATED = 787_093_759, 251_925_895
 _NOMIC_SHA256 = "f7af6f66802f4df86eda10fe9bbcfc75c39562bed48ef6ace719a251cf1c2fdb"
 _PIECE = 90 << 20
-_FAQ_SHA256 = "427426e0cfa6888622fc1d72631071cb4b5a1f86ccde722e7820bcef284de5d0"
+_FAQ_SHA256 = {
+    "de": "e9a8d8234f4b182660d521f80f50cea87f797b4541005a3d64fab7777766f6de",
+    "en": "427426e0cfa6888622fc1d72631071cb4b5a1f86ccde722e7820bcef284de5d0",
+    "fr": "e83cbcc28106fc35f6665a6b0c54c2bd66db481de409764ce35b715baca510df",
+}
 _BLOCK = 32  # weights that shared a scale
 
 
@@ -199,13 +203,14 @@ def declaration(languages: Sequence[str] = LANGUAGES) -> Corpus:
     return udhr.read(folder, languages)
 
 
-def debian_faq() -> dict[str, Path] | None:
-    """The chapters of the Debian FAQ 11.1 in English, from Debian's archive; None where apt does not have it."""
-    folder = debian_package("debian-faq", "11.1", _FAQ_SHA256)
+def debian_faq(language: str = "en") -> dict[str, Path] | None:
+    """The chapters of the Debian FAQ 11.1, from Debian's archive; None where apt does not have it."""
+    package = "debian-faq" if language == "en" else f"debian-faq-{language}"
+    folder = debian_package(package, "11.1", _FAQ_SHA256[language])
     if folder is None:
         return None
-    pages = (folder / "usr/share/doc/debian/FAQ").glob("*.en.html")
-    return {path.name: path for path in sorted(pages) if path.name != "index.en.html"} or None
+    pages = (folder / "usr/share/doc/debian/FAQ").rglob(f"*.{language}.html")
+    return {path.name: path for path in sorted(pages) if path.stem != f"index.{language}"} or None
 
 
 def debian_package(name: str, version: str, sha256: str) -> Path | None:

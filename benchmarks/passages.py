@@ -6,9 +6,10 @@ First tokens: a question over two passages of about 300 tokens, states on the di
 engine that reads all of it, and beside llama-server with its prompt cache and `--cache-reuse`. The service's prompt is
 in memory everywhere, each question has other passages in another order, and sides take turns.
 
-What is lost: 60 questions on the Universal Declaration of Human Rights in three languages, each with the article that
-answers it behind another; `benchmarks/questions/udhr-facts.toml` says what an answer must hold. `--answers` writes all
-answers side by side. `--quick` measures SmolLM2 alone, and fewer of everything.
+What is lost: 62 questions in three languages over the Debian FAQ and the demo's documents, each with the passage that
+answers it behind the best other one that the search finds; `benchmarks/questions/passage-facts.toml` says what an
+answer must hold. `--answers` writes all answers side by side. `--quick` measures SmolLM2 alone, and fewer of
+everything.
 """
 
 import argparse
@@ -17,14 +18,13 @@ import os
 import sys
 import tempfile
 import time
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import material, passage_peers, rows
+from benchmarks import material, passage_peers, passage_questions, rows
 from benchmarks.rows import Row
 from publicai_edge.engine.chat import ChatFormat, Prompt
 from publicai_edge.engine.llama import LlamaContext, LlamaModel
@@ -38,19 +38,16 @@ from publicai_edge.engine.protocol import ChatRequest, Event, Sampling, Started
 from publicai_edge.engine.scheduler import Scheduler
 from publicai_edge.errors import PublicAIError
 from publicai_edge.evaluate import reading
-from publicai_edge.evaluate.questions import Question
 from publicai_edge.host import physical_cores
 from publicai_edge.kiosk.answering import Inquiry, compose
 from publicai_edge.progress import Silent
 from publicai_edge.tuning import Tuning
 from tests.kiosk.conftest import manifest
 
-LANGUAGES = ("en", "es", "sw")
 PASSAGE_TOKENS, CONTEXT, DISK = 300, 2048, 1 << 40
 FINGERPRINT = "0" * 64
 QUESTION = "What is said here about the rights of a family?"
 COMPOSITIONS = (PassageSettings("shifted"), PassageSettings("recomputed", 16))
-QUESTIONS = Path(__file__).parent / "questions"
 
 
 @dataclass(frozen=True)
@@ -218,7 +215,11 @@ def interrupted(subject: Subject, kiosk: Kiosk, texts: Sequence[str], runs: int)
 
 def loss(subject: Subject, most: int | None, answers: Path | None) -> Iterator[Row]:
     """Yield the rows on what putting passages together loses."""
-    asked = questions()[:: max(1, 60 // most)] if most else questions()
+    asked = passage_questions.questions()
+    if not asked:
+        yield rows.missing(f"{subject.name}: what is lost", "apt has no debian-faq 11.1 here", "")
+        return
+    asked = asked[:: max(1, len(asked) // most)] if most else asked
     found = reading.measure(
         subject.path, asked, COMPOSITIONS, context=CONTEXT, max_tokens=48, tuning=Tuning(), progress=Silent()
     )
@@ -248,25 +249,6 @@ def interval(exact: reading.Reading, other: reading.Reading) -> tuple[float, flo
     pairs = zip(exact.answers, other.answers, strict=True)
     found = bootstrap_mean(np.array([100.0 * (sum(one.found) - sum(two.found)) for one, two in pairs]))
     return found.low, found.high
-
-
-def questions() -> list[Question]:
-    """Return the questions, each with the article that answers it behind its neighbour."""
-    asked, facts = (tomllib.loads((QUESTIONS / name).read_text("utf-8")) for name in ("udhr.toml", "udhr-facts.toml"))
-    found = []
-    for language in LANGUAGES:
-        texts = {item.id.rpartition("-")[2]: item.text for item in material.declaration([language]).documents}
-        for number, question in asked[language].items():
-            place = int(number)
-            beside = str(place + 1 if place < 30 else place - 1)
-            passages = [f"[{index}] {name}\n{texts[name]}" for index, name in enumerate((beside, number), 1)]
-            service = next(service for service in manifest().services if service.search)
-            messages = compose(Inquiry(service, language, question, labels={}), passages).messages
-            user = messages[-1]
-            wanted = (tuple(facts[language][number]),)
-            system = messages[0].content
-            found.append(Question(question, language, "ask", system, user.content, wanted, user.passages))
-    return found
 
 
 def passages(model: LlamaModel, count: int) -> list[str]:
