@@ -12,6 +12,7 @@ Invariants:
 
 import asyncio
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -32,8 +33,9 @@ from publicai_edge.engine.protocol import (
     Started,
     State,
 )
-from publicai_edge.errors import EngineError, OverloadedError, PublicAIError
+from publicai_edge.errors import ContextOverflowError, EngineError, OverloadedError, PublicAIError
 
+_LOG = logging.getLogger("publicai_edge.kiosk")
 _WORKERS = {"llama": "publicai_edge.engine.worker", "onnx": "publicai_edge.engine.onnx.worker"}
 _RESTART_DELAYS = (0.1, 0.5, 1.0, 2.0, 5.0)
 _STARTS_TO_WAIT_FOR = 3  # after so many workers that died before they were ready, those who wait are told
@@ -334,6 +336,10 @@ class WorkerEngine:
         if event is None:
             return
         if isinstance(event, PublicAIError):
+            if "parameter" not in event.facts and not isinstance(
+                event, ContextOverflowError
+            ):  # the request's own fault
+                _LOG.warning("The engine could not go on with an answer (%s).", type(event).__name__)
             self._end(request, "failed", event)
             self._settle()
             return

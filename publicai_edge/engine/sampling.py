@@ -7,16 +7,15 @@ Invariant: the native grammar is freed exactly once, by :meth:`Chooser.close`.
 """
 
 import ctypes
-import json
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from publicai_edge.engine import lowlevel
 from publicai_edge.engine.drawing import Draw, Logits
 from publicai_edge.engine.llama import LlamaModel, library
 from publicai_edge.engine.protocol import Sampling
+from publicai_edge.engine.schema_grammar import grammar_of
 from publicai_edge.errors import EngineError
 
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
@@ -33,13 +32,14 @@ class Chooser:
         self._llama = library()
         self._draw = Draw(sampling)
         self._grammar: Any = None
+        self._parameter = "grammar" if sampling.json_schema is None else "response_format"
         if grammar := _grammar(sampling):
             self._grammar = self._llama.llama_sampler_init_grammar(model.vocab, grammar.encode(), b"root")
             if not self._grammar:
                 raise EngineError(
                     "The grammar of the request cannot be read.",
-                    hint="Give GBNF with a rule 'root'.",
-                    parameter="grammar",
+                    hint="Give GBNF with a rule 'root', or a JSON schema.",
+                    parameter=self._parameter,
                 )
 
     def choose(self, logits: Logits) -> int:
@@ -77,7 +77,11 @@ class Chooser:
         self._apply(candidates)
         held = np.ascontiguousarray(candidates["logit"])
         if not np.isfinite(held.max()):
-            raise EngineError("No token of the model's vocabulary fits the grammar of the request.")
+            raise EngineError(
+                "No token of the model's vocabulary fits the grammar of the request.",
+                hint="Ask for a form that text in UTF-8 can have.",
+                parameter=self._parameter,
+            )
         return held
 
     def _apply(self, candidates: npt.NDArray[Any]) -> None:
@@ -90,9 +94,8 @@ class Chooser:
 def _grammar(sampling: Sampling) -> str | None:
     if sampling.json_schema is None:
         return sampling.grammar
-    convert = lowlevel.load("llama_grammar").json_schema_to_gbnf
     try:
-        return str(convert(json.dumps(json.loads(sampling.json_schema))))
+        return grammar_of(sampling.json_schema)
     except Exception as error:  # a schema is a stranger's text: the converter raises what it likes
         raise EngineError(
             "The JSON schema of the request cannot be made into a grammar.",

@@ -355,7 +355,10 @@ class Scheduler:
         if len(self._active) == 1 and count <= LONGEST + 1:
             self._pace.saw(count, seconds)
         for slot, first in places:
-            self._take(slot, first)
+            try:
+                self._take(slot, first)
+            except PublicAIError as error:  # no token fits this one's grammar; the others go on
+                self._fail(error, [slot])
         self._say([slot for slot, _ in places if not slot.done])
 
     def _say(self, slots: Sequence[Slot]) -> None:

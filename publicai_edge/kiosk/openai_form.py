@@ -53,7 +53,7 @@ _Name = Annotated[str, Field(max_length=200, description="a name that GET /v1/mo
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 _Text = Annotated[str, Field(min_length=1)]
 _Stop = Annotated[str, Field(min_length=1, max_length=200)]
-_TOKENS = Field(ge=1, le=1 << 20, description="a whole number from 1 on")
+_TOKENS = Field(ge=1, le=1 << 20, description="a whole number from 1 to 1048576")
 _PENALTY = Field(ge=-2, le=2, description="a number from -2 to 2")
 _PERSON = Field(max_length=512, description="a text of at most 512 characters")
 

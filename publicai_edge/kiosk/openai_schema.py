@@ -132,7 +132,9 @@ class _Walk:
             if keys != {"type"} or not kind or any(not isinstance(one, str) or one not in _OF_TYPE for one in kind):
                 raise RefusedSchemaError("a list of types must stand alone, and name types")
             return float(len(kind))
-        if not isinstance(kind, str) or kind not in _OF_TYPE:
+        if kind is not None and (not isinstance(kind, str) or kind not in _OF_TYPE):
+            raise RefusedSchemaError(f"'type' must be one of {', '.join(_OF_TYPE)}")
+        if kind is None:
             raise RefusedSchemaError("each part of the schema must say its 'type', or be a choice or a reference")
         for key in sorted(keys - {"type"} - _OF_TYPE[kind]):
             known = key in _REFUSED or any(key in allowed for allowed in _OF_TYPE.values())
@@ -149,6 +151,8 @@ class _Walk:
         properties, required = part.get("properties", {}), part.get("required", [])
         if not isinstance(properties, dict) or not isinstance(required, list):
             raise RefusedSchemaError("'properties' must be an object, and 'required' a list")
+        if "" in properties:
+            raise RefusedSchemaError("each of 'properties' must have a name")
         if any(not isinstance(name, str) or name not in properties for name in required):
             raise RefusedSchemaError("'required' names what is not in 'properties'")
         inner = [self.ways(value, depth + 1) for value in properties.values()]

@@ -240,6 +240,21 @@ def test_a_step_that_fails_ends_its_requests_and_the_next_one_is_answered(
     assert desk.run()[1].finished
 
 
+def test_an_answer_that_no_token_fits_ends_alone(desk: Desk) -> None:
+    nothing = r'root ::= "a" [^\x00-\U0010FFFF]'
+    desk.scheduler.admit(0, ask("Name a fruit.", max_tokens=24))
+    desk.scheduler.admit(1, ask("Name a fruit.", grammar=nothing))
+    desk.scheduler.admit(2, ask("Name an animal.", max_tokens=24))
+    heard = desk.run()
+    assert isinstance(heard[1].error, EngineError)
+    assert heard[1].error.facts["parameter"] == "grammar"
+    assert not heard[1].finished
+    assert heard[0].finished
+    assert heard[2].finished
+    desk.scheduler.admit(3, ask("Name a fruit."))
+    assert desk.run()[3].finished
+
+
 def test_drafts_leave_the_text_as_it_is_and_save_evaluations(loaded: LlamaModel) -> None:
     passage = (
         "The library opens at nine on Monday and closes at six. Books may be kept for three weeks, films for one week, "
