@@ -22,6 +22,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import material, passage_peers, passage_questions, rows
@@ -31,23 +34,25 @@ from publicai_edge.engine.llama import LlamaContext, LlamaModel
 from publicai_edge.engine.lookup import LONGEST
 from publicai_edge.engine.passages.composer import Composer
 from publicai_edge.engine.passages.context import PassageContext
-from publicai_edge.engine.passages.settings import PassageSettings
+from publicai_edge.engine.passages.settings import RECOMPUTED_TOKENS, Composition, PassageSettings
 from publicai_edge.engine.passages.store import StateStore, files
 from publicai_edge.engine.prefixes import Prefixes
-from publicai_edge.engine.protocol import ChatRequest, Event, Sampling, Started
+from publicai_edge.engine.protocol import ChatMessage, ChatRequest, Event, Sampling, Started
 from publicai_edge.engine.scheduler import Scheduler
 from publicai_edge.errors import PublicAIError
 from publicai_edge.evaluate import reading
+from publicai_edge.evaluate.questions import Question
+from publicai_edge.evaluate.reading_bench import compare
 from publicai_edge.host import physical_cores
 from publicai_edge.kiosk.answering import Inquiry, compose
 from publicai_edge.progress import Silent
 from publicai_edge.tuning import Tuning
 from tests.kiosk.conftest import manifest
 
-PASSAGE_TOKENS, CONTEXT, DISK = 300, 2048, 1 << 40
+PASSAGE_TOKENS, ANSWER, CONTEXT, DISK = 300, 48, 2048, 1 << 40
 FINGERPRINT = "0" * 64
 QUESTION = "What is said here about the rights of a family?"
-COMPOSITIONS = (PassageSettings("shifted"), PassageSettings("recomputed", 16))
+COMPOSITIONS = (PassageSettings("shifted"), PassageSettings("recomputed"))
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ class Kiosk:
         self._passages = PassageContext(self.model, n_ctx=CONTEXT, threads=threads, tuning=tuning)
         self.folder = folder
         store = StateStore(folder, FINGERPRINT, DISK, compress=compress)
-        self.composer = Composer(self._passages, store, PassageSettings("shifted"))
+        self._composers = {how.composition: Composer(self._passages, store, how) for how in COMPOSITIONS}
+        self.composer = self._composers["shifted"]
         self._began = 0.0
         system = self.request((" ",)).messages[0].content
         self._prefixes = Prefixes(self.context, [self.chat.shared_prefix(system)])
@@ -91,11 +97,11 @@ class Kiosk:
         while self.composer.read_piece() is None:
             pass
 
-    def first_token(self, texts: Sequence[str], *, composed: bool) -> float:
+    def first_token(self, texts: Sequence[str], how: Composition = "shifted") -> float:
         """Return the seconds from a question to the first token of its answer."""
         scheduler = Scheduler(
             self.context, self.chat, self._prefixes, slots=2, limit=CONTEXT, send=self._hear, drafts=False,
-            composer=self.composer if composed else None,
+            composer=self._composers.get(how),
         )  # fmt: skip
         drop_cache(self.folder)
         started = time.perf_counter()
@@ -159,22 +165,24 @@ def speed(subject: Subject, folder: Path, runs: int) -> Iterator[Row]:
     filling = (time.perf_counter() - begun) / len(texts)
     pairs = list(itertools.permutations(range(len(texts)), 2))[:: len(texts) - 1][:runs]
     asked = [[texts[one], texts[other]] for one, other in pairs]
-    kiosk.first_token(asked[-1], composed=True)
-    ours, whole, peer = [], [], []
+    kiosk.first_token(asked[-1])
+    ours, anew, whole, peer = [], [], [], []
     with passage_peers.server(subject.path, CONTEXT) as ask:
         for pair in asked:
-            ours.append(kiosk.first_token(pair, composed=True))
-            whole.append(kiosk.first_token(pair, composed=False))
+            ours.append(kiosk.first_token(pair))
+            anew.append(kiosk.first_token(pair, "recomputed"))
+            whole.append(kiosk.first_token(pair, "exact"))
             if ask:
                 peer.append(ask(kiosk.prompt(pair).tokens))
-    name = f"{subject.name}: first token, 2 passages of {PASSAGE_TOKENS} tokens"
-    yield rows.against(name, "s", ours, "all read", whole, subject.share, paired=True)
-    if peer:
-        yield rows.against(name, "s", ours, "llama-server", peer, subject.share, paired=True)
-    else:
-        yield rows.missing(f"{name}, beside llama-server", "python benchmarks/peers.py builds it", "s", ours)
-    if subject.seconds:
-        yield rows.at_most(name, "s", ours, subject.seconds)
+    for how, found in (("shifted", ours), (f"{RECOMPUTED_TOKENS} tokens recomputed", anew)):
+        name = f"{subject.name}: first token, 2 passages of {PASSAGE_TOKENS} tokens, {how}"
+        yield rows.against(name, "s", found, "all read", whole, subject.share, paired=True)
+        if peer:
+            yield rows.against(name, "s", found, "llama-server", peer, subject.share, paired=True)
+        else:
+            yield rows.missing(f"{name}, beside llama-server", "python benchmarks/peers.py builds it", "s", found)
+        if subject.seconds:
+            yield rows.at_most(name, "s", found, subject.seconds)
     yield rows.beside(f"{subject.name}: reading one passage ahead", "s", [filling], None, ())
     yield from disk(subject, kiosk, texts)
     yield from interrupted(subject, kiosk, texts, runs)
@@ -200,14 +208,14 @@ def interrupted(subject: Subject, kiosk: Kiosk, texts: Sequence[str], runs: int)
     quiet, busy = [], []
     for run in range(runs):
         pair = [texts[run], texts[run + 1]]
-        quiet.append(kiosk.first_token(pair, composed=True))
+        quiet.append(kiosk.first_token(pair))
         kiosk.composer.keep(kiosk.prompt([f" Number {run}. {texts[run]}"]))
         arrives = time.perf_counter() + 0.05
         late = 0.0
         while kiosk.composer.keeping and not late:
             kiosk.composer.read_piece(lambda: time.perf_counter() >= arrives)
             late = max(0.0, time.perf_counter() - arrives)
-        busy.append(late + kiosk.first_token(pair, composed=True))
+        busy.append(late + kiosk.first_token(pair))
         kiosk.composer.give_up()
     name = f"{subject.name}: first token while a passage is read ahead"
     yield rows.against(name, "s", busy, "while none is", quiet, 1.05, paired=True)
@@ -221,7 +229,7 @@ def loss(subject: Subject, most: int | None, answers: Path | None) -> Iterator[R
         return
     asked = asked[:: max(1, len(asked) // most)] if most else asked
     found = reading.measure(
-        subject.path, asked, COMPOSITIONS, context=CONTEXT, max_tokens=48, tuning=Tuning(), progress=Silent()
+        subject.path, asked, COMPOSITIONS, context=CONTEXT, max_tokens=ANSWER, tuning=Tuning(), progress=Silent()
     )
     exact, shifted, recomputed = found
     if answers:
@@ -229,7 +237,9 @@ def loss(subject: Subject, most: int | None, answers: Path | None) -> Iterator[R
     kl = [[answer.kl for answer in item.answers] for item in (shifted, recomputed)]
     means = [[sum(values) / len(values)] for values in kl]
     yield rows.beside(f"{subject.name}: mean KL along the answer, shifted", "nats", means[0], None, ())
-    yield rows.against(f"{subject.name}: mean KL, first 16 recomputed", "nats", means[1], "shifted", means[0], 0.5)
+    yield rows.against(
+        f"{subject.name}: mean KL, first {RECOMPUTED_TOKENS} recomputed", "nats", means[1], "shifted", means[0], 0.5
+    )
     right = [item.facts for item in found]
     for item, facts in zip(found[1:], right[1:], strict=True):
         lost = 100 * (right[0] - facts) / len(asked)
@@ -240,10 +250,44 @@ def loss(subject: Subject, most: int | None, answers: Path | None) -> Iterator[R
         yield rows.at_most(name, "points", [lost], 2)
 
 
+def rounding(subject: Subject, asked: Sequence[Question]) -> float:
+    """Return the mean KL along answers whose whole prompt was read twice, in pieces of other lengths.
+
+    Nothing is lost there: sums are added up in another order. No loss below that says anything.
+    """
+    model = LlamaModel(subject.path)
+    chat = ChatFormat(model)
+    context = LlamaContext(model, n_ctx=CONTEXT, n_seq=1, threads=physical_cores())
+
+    def along(tokens: Sequence[int], step: int, answer: Sequence[int] = ()) -> list[NDArray[np.float32]]:
+        """Return the logits before each token of an answer and after its last; without one, of the likeliest."""
+        context.clear(0)
+        for start in range(0, len(tokens), step):
+            piece = tokens[start : start + step]
+            context.decode(piece, sequence=0, position=start, logits=start + step >= len(tokens))
+        found = [context.logits(len(piece) - 1).copy()]
+        for place in range(len(answer) if answer else ANSWER):
+            token = answer[place] if answer else int(found[-1].argmax())
+            if model.ends(token):
+                break
+            context.decode([token], sequence=0, position=len(tokens) + place, logits=True)
+            found.append(context.logits(0).copy())
+        return found
+
+    kl = []
+    for question in asked:
+        turns = [ChatMessage("system", question.system), ChatMessage("user", question.user, question.passages)]
+        tokens = chat.encode(turns).tokens
+        right = along(tokens, context.n_batch)
+        other = along(tokens, 64, [int(row.argmax()) for row in right[:-1]])
+        kl.append(sum(compare(*pair)[0] for pair in zip(right, other, strict=True)) / len(right))
+    context.close()
+    model.close()
+    return sum(kl) / len(kl)
+
+
 def interval(exact: reading.Reading, other: reading.Reading) -> tuple[float, float]:
     """Return the 95 % interval of facts lost, in points: a bootstrap over the questions."""
-    import numpy as np
-
     from publicai_edge.evaluate.statistics import bootstrap_mean
 
     pairs = zip(exact.answers, other.answers, strict=True)

@@ -100,7 +100,7 @@ class ReadingInfo(_Part):
     """
 
     composition: Literal["exact", "shifted", "recomputed"] = "exact"
-    recomputed_tokens: Annotated[int, Field(ge=1, le=128)] = 16
+    recomputed_tokens: Annotated[int, Field(ge=1, le=128)] = 64
     disk_mb: Annotated[int, Field(ge=16)] = 512
     states: RelativePath | None = None
 

@@ -81,7 +81,7 @@ class _Bench:
             composer = self._composer(how)
             logits, read = self._begin_composed(composer, prompt)
             rows = list(self._along(logits, tokens, prompt))
-            pairs = [_compare(one, other) for one, other in zip(right, rows, strict=True)]
+            pairs = [compare(one, other) for one, other in zip(right, rows, strict=True)]
             free, _ = self._say(self._begin_composed(composer, prompt)[0], prompt)
             kl = sum(kl for kl, _ in pairs) / len(pairs)
             yield self._answered(question, free, kl, sum(same for _, same in pairs) / len(pairs), read)
@@ -149,7 +149,7 @@ class _Bench:
         return Answered(question["question"], question["language"], kl, agreement, text, found, read)
 
 
-def _compare(right: "NDArray[np.float32]", other: "NDArray[np.float32]") -> tuple[float, bool]:
+def compare(right: "NDArray[np.float32]", other: "NDArray[np.float32]") -> tuple[float, bool]:
     """Return the KL divergence of one row of logits to another, and whether both think the same token likeliest."""
 
     def logarithms(row: "NDArray[np.float32]") -> "NDArray[np.float64]":

@@ -16,7 +16,7 @@ waits, keeps what was computed on its disk, and moves it to its place when it is
 times sooner; passages no longer see each other. "recomputed": the same, with the first words of each passage read \
 again in their place, which costs a little time and loses less. "auto": the build asks the recipe's questions both \
 ways, and takes what saves time only if it stays within max_loss."""
-    recomputed_tokens: Annotated[int, Field(ge=1, le=128)] = 16
+    recomputed_tokens: Annotated[int, Field(ge=1, le=128)] = 64
     """For "recomputed": how many tokens of each passage that is."""
     max_loss: Annotated[float, Field(gt=0)] = 0.05
     """For "auto": largest mean KL divergence along the answers, in nats per token, to those with every passage read; \

@@ -5,7 +5,7 @@ from typing import Literal
 
 Composition = Literal["exact", "shifted", "recomputed"]
 
-RECOMPUTED_TOKENS = 16
+RECOMPUTED_TOKENS = 64
 DEFAULT_DISK_BYTES = 512 << 20
 
 
