@@ -41,7 +41,8 @@ Threads = Annotated[
         "--threads",
         min=1,
         callback=_check_threads,
-        help="Threads for the model (default: physical cores).",
+        help="Threads for the model, always so many (default: physical cores; a kiosk takes fewer while other programs "
+        "keep them busy).",
         show_default=False,
     ),
 ]

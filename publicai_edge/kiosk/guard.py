@@ -72,7 +72,7 @@ class Guard:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        answer = _Answer(send)
+        answer = _Answer(send, openai=scope["path"].startswith("/v1/"))
         refusal = self._refusal(scope)
         body = b"" if refusal else await _read(scope, receive)
         if body is None:
@@ -150,10 +150,16 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 class _Answer:
-    """The way back: adds the headers, and knows whether an answer has begun."""
+    """The way back: adds the headers, and knows whether an answer has begun.
 
-    def __init__(self, send: Send) -> None:
+    Args:
+        send: the server's.
+        openai: whether errors have the form of OpenAI's.
+    """
+
+    def __init__(self, send: Send, *, openai: bool) -> None:
         self._send = send
+        self._openai = openai
         self.started = False
 
     async def send(self, message: Message) -> None:
@@ -164,7 +170,9 @@ class _Answer:
         await self._send(message)
 
     async def refuse(self, status: int, code: str, sentence: str) -> None:
-        body = json.dumps({"error": {"code": code, "message": sentence}}).encode()
+        kind = "invalid_request_error" if status < 500 else "server_error"  # noqa: PLR2004 - HTTP's own line
+        theirs = {"type": kind, "param": None} if self._openai else {}
+        body = json.dumps({"error": {"code": code, "message": sentence, **theirs}}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         if status == 413:  # noqa: PLR2004 - the rest of the body is still under way
             headers.append((b"connection", b"close"))

@@ -69,7 +69,9 @@ def send(port: int, data: bytes) -> tuple[int, dict[str, str], bytes]:
         lines = head.decode().split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in lines[1:])
         while len(body) < int(headers.get("content-length", 0)):
-            body += connection.recv(65536)
+            piece = connection.recv(65536)
+            assert piece, "the answer was cut short"
+            body += piece
         return int(lines[0].split()[1]), headers, body
 
 
@@ -153,6 +155,15 @@ def test_a_body_over_the_limit_is_refused_said_or_unsaid(kiosk: Running) -> None
     chunked = send(kiosk.port, f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + piece)
     assert chunked[0] == 413
     assert request(kiosk.port, "POST", "/api/ask", own, body=b'{"a":"' + b"x" * 60000 + b'"}')[0] == 400
+
+
+@pytest.mark.parametrize(("host", "code"), [("evil.example", "wrong_host"), ("", "too_large")])
+def test_what_is_refused_under_v1_is_told_in_openais_form(kiosk: Running, host: str, code: str) -> None:
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: {host or f'127.0.0.1:{kiosk.port}'}\r\n"
+    _, _, body = send(kiosk.port, f"{head}Content-Length: {MAX_BODY + 1}\r\n\r\n".encode())
+    error = json.loads(body)["error"]
+    assert error.pop("message")
+    assert error == {"type": "invalid_request_error", "param": None, "code": code}
 
 
 def test_no_websocket_is_opened(kiosk: Running) -> None:

@@ -16,8 +16,8 @@ class PassageSettings:
     Attributes:
         composition: "exact" reads every passage behind those before it. "shifted" takes each passage's state, computed
             right behind the service's prompt, and moves it to its place; what is lost is what passages say to each
-            other. "recomputed" also reads the first tokens of each passage anew, in place: they take up most of what
-            the rest looks back to.
+            other. "recomputed" also reads the first tokens of each passage anew, in place: its title and headings, and
+            the beginning of its text.
         recomputed: how many tokens that is.
         folder: where states are kept; None for nowhere.
         disk_bytes: how much they may take there.
