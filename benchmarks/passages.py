@@ -174,15 +174,15 @@ def speed(subject: Subject, folder: Path, runs: int) -> Iterator[Row]:
             whole.append(kiosk.first_token(pair, "exact"))
             if ask:
                 peer.append(ask(kiosk.prompt(pair).tokens))
-    for how, found in (("shifted", ours), (f"{RECOMPUTED_TOKENS} tokens recomputed", anew)):
-        name = f"{subject.name}: first token, 2 passages of {PASSAGE_TOKENS} tokens, {how}"
-        yield rows.against(name, "s", found, "all read", whole, subject.share, paired=True)
-        if peer:
-            yield rows.against(name, "s", found, "llama-server", peer, subject.share, paired=True)
-        else:
-            yield rows.missing(f"{name}, beside llama-server", "python benchmarks/peers.py builds it", "s", found)
-        if subject.seconds:
-            yield rows.at_most(name, "s", found, subject.seconds)
+    name = f"{subject.name}: first token, 2 passages of {PASSAGE_TOKENS} tokens"
+    yield rows.against(name, "s", ours, "all read", whole, subject.share, paired=True)
+    if peer:
+        yield rows.against(name, "s", ours, "llama-server", peer, subject.share, paired=True)
+    else:
+        yield rows.missing(f"{name}, beside llama-server", "python benchmarks/peers.py builds it", "s", ours)
+    if subject.seconds:
+        yield rows.at_most(name, "s", ours, subject.seconds)
+    yield rows.beside(f"{name}, {RECOMPUTED_TOKENS} recomputed", "s", anew, "all read", whole, paired=True)
     yield rows.beside(f"{subject.name}: reading one passage ahead", "s", [filling], None, ())
     yield from disk(subject, kiosk, texts)
     yield from interrupted(subject, kiosk, texts, runs)
