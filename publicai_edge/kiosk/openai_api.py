@@ -23,10 +23,10 @@ from publicai_edge.kiosk.openai_form import (
     RefusedParameterError,
     refuse_unsupported,
 )
-from publicai_edge.kiosk.openai_reply import ChatReply, Reply, TextReply
+from publicai_edge.kiosk.openai_reply import ChatReply, Reply, TextReply, error_event
 from publicai_edge.kiosk.openai_schema import RefusedSchemaError
 from publicai_edge.kiosk.state import Kiosk
-from publicai_edge.kiosk.streaming import Stream
+from publicai_edge.kiosk.streaming import Stream, ended
 
 if TYPE_CHECKING:
     from publicai_edge.kiosk.embedding import Embedded
@@ -91,6 +91,7 @@ def _stream(kiosk: Kiosk, reply: Reply, streamed: bool | None, asked: str) -> St
         media_type="text/event-stream" if streamed else "application/json",
         stops=(kiosk.closing,),
         on_error=lambda error: failed(error, asked),
+        last=error_event(ended()) if streamed else b"",
     )
 
 

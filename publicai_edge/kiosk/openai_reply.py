@@ -74,7 +74,7 @@ class Reply(ABC):
         except PublicAIError as error:
             if not begun:
                 raise
-            yield b"data: " + bytes(failed(error).body) + b"\n\n"
+            yield error_event(error)
             return
         yield b"data: [DONE]\n\n"
 
@@ -144,6 +144,11 @@ class TextReply(Reply):
     def piece(self, text: str, reason: str | None) -> dict[str, Any]:
         """Return a choice with more text."""
         return {"index": 0, "text": text, "logprobs": None, "finish_reason": reason}
+
+
+def error_event(error: PublicAIError) -> bytes:
+    """Return the server-sent event that ends a stream which cannot go on."""
+    return b"data: " + bytes(failed(error).body) + b"\n\n"
 
 
 def _reason(event: Finished) -> str:

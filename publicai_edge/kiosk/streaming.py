@@ -24,6 +24,7 @@ class Stream(Response):
         media_type: of the body.
         stops: events that end the response early.
         on_error: makes the response for an error raised before the first line.
+        last: what is sent where a stop event ends a response that has begun, so that nobody takes it for a whole one.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Stream(Response):
         stops: tuple[asyncio.Event, ...],
         on_error: Callable[[PublicAIError], Response],
         headers: Mapping[str, str] | None = None,
+        last: bytes = b"",
     ) -> None:
         self.status_code = 200
         self.media_type = media_type
@@ -42,6 +44,7 @@ class Stream(Response):
         self._lines = lines
         self._stops = stops
         self._on_error = on_error
+        self._last = last
         self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,10 +85,14 @@ class Stream(Response):
 
     async def _end(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._started:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send({"type": "http.response.body", "body": self._last, "more_body": False})
             return
-        error = EngineError("The kiosk ended this request.", hint="Ask again in a moment.")
-        await self._on_error(error)(scope, receive, send)
+        await self._on_error(ended())(scope, receive, send)
+
+
+def ended() -> EngineError:
+    """Return what a request ends with that the kiosk ends itself."""
+    return EngineError("The kiosk ended this request.", hint="Ask again in a moment.")
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -185,6 +185,18 @@ def test_an_error_after_the_first_word_is_an_error_of_the_stream(kiosk: Running,
     assert len(got) == 3
 
 
+def test_a_stream_that_the_closing_kiosk_ends_is_no_whole_answer(kiosk: Running, client: openai.OpenAI) -> None:
+    kiosk.engine.pause = 0.2
+    heard = ""
+    with pytest.raises(openai.APIError, match="cannot answer now"):
+        for chunk in client.chat.completions.create(model=MODEL, messages=TURNS, stream=True):
+            heard += chunk.choices[0].delta.content or ""
+            if heard:
+                kiosk.loop.call_soon_threadsafe(kiosk.kiosk.end_streams)
+    assert heard
+    assert heard != ANSWER
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_client_that_leaves_ends_the_engines_work(
     kiosk: Running, stream: bool, eventually: Callable[[Callable[[], bool]], None]
