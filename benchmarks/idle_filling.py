@@ -129,7 +129,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument("--plot", type=Path, help="draw every first token to this file (SVG or PNG)")
     chosen = parser.parse_args()
-    name, model = ("SmolLM2-135M", material.smollm2()) if chosen.model == "small" else ("Qwen-1.5B", material.qwen())
+    small = chosen.model == "small"
+    name = "SmolLM2-135M in Q4_0" if small else "Qwen2.5-1.5B"
+    model = material.smollm2_q4() if small else material.qwen()
     with tempfile.TemporaryDirectory() as work:
         documents = texts(chosen.quick)
         if documents is None:
