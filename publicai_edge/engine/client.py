@@ -16,13 +16,14 @@ import logging
 import sys
 import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from publicai_edge.engine.config import EngineConfig
 from publicai_edge.engine.keeping import Keeping, Kept
-from publicai_edge.engine.line import Line, Ticket
+from publicai_edge.engine.line import Line
 from publicai_edge.engine.link import BrokenLinkError, Link, read_event
+from publicai_edge.engine.pending import Pending, is_the_askers
 from publicai_edge.engine.protocol import (
     ChatRequest,
     EngineMetrics,
@@ -33,7 +34,7 @@ from publicai_edge.engine.protocol import (
     Started,
     State,
 )
-from publicai_edge.errors import ContextOverflowError, EngineError, OverloadedError, PublicAIError
+from publicai_edge.errors import EngineError, OverloadedError, PublicAIError
 
 _LOG = logging.getLogger("publicai_edge.kiosk")
 _WORKERS = {"llama": "publicai_edge.engine.worker", "onnx": "publicai_edge.engine.onnx.worker"}
@@ -46,34 +47,6 @@ _PADDING = "0" * (1 << 16)  # more than the buffers on its way hold
 _LOOKS = 4  # how often a silent worker is looked at within that time
 _AGAIN = "Ask again in a moment."
 _End = Literal["answered", "failed", "cancelled", "refused"]
-
-
-@dataclass(eq=False)
-class _Request:
-    """One request on its way.
-
-    Attributes:
-        ticket: its place in the line.
-        words: what is sent to the worker; None once the worker has read it.
-        mail: its events; a Queued tells that its place changed, not what it is by now.
-        entered, sent_at: when it came and when it was sent, by the monotonic clock.
-        told: the place that its reader knows of.
-        tries: how many workers it was sent to.
-        sent: whether the worker that runs now has it.
-        begun: whether the worker has begun the answer.
-        gone: whether nobody reads its events any more.
-    """
-
-    ticket: Ticket
-    words: ChatRequest | None
-    mail: asyncio.Queue[Event | PublicAIError] = field(default_factory=asyncio.Queue)
-    entered: float = field(default_factory=time.monotonic)
-    sent_at: float = 0.0
-    told: int = 0
-    tries: int = 0
-    sent: bool = False
-    begun: bool = False
-    gone: bool = False
 
 
 class WorkerEngine:
@@ -98,7 +71,7 @@ class WorkerEngine:
         self._link: Link | None = None
         self._changed = asyncio.Condition()
         self._line = Line(slots=config.slots, queue=config.queue)
-        self._requests: dict[int, _Request] = {}
+        self._requests: dict[int, Pending] = {}
         self._metrics = EngineMetrics()
         self._failure: PublicAIError | None = None
         self._failed_starts = 0
@@ -184,7 +157,7 @@ class WorkerEngine:
 
     # The line ---------------------------------------------------------------------------------------------------------
 
-    def _enter(self, request: ChatRequest) -> _Request:
+    def _enter(self, request: ChatRequest) -> Pending:
         if self._status.state in {"failed", "closed"}:
             raise self._failure or EngineError("The engine is not running.")
         self._count(requests=1)
@@ -198,7 +171,7 @@ class WorkerEngine:
             raise
         if pushed_out:
             self._end(self._requests[pushed_out.number], "refused", self._line.overloaded())
-        mine = self._requests[ticket.number] = _Request(ticket, request)
+        mine = self._requests[ticket.number] = Pending(ticket, request)
         self._settle()
         return mine
 
@@ -214,7 +187,7 @@ class WorkerEngine:
         for request in [request for request in unsent if not request.sent][: max(0, free)]:
             self._send(self._link, request)
 
-    def _send(self, link: Link, request: _Request) -> None:
+    def _send(self, link: Link, request: Pending) -> None:
         if request.words is None:
             raise RuntimeError("a request is sent after its words were let go")
         request.sent, request.sent_at = True, time.monotonic()
@@ -224,7 +197,7 @@ class WorkerEngine:
         self._heard += 1  # its time to answer begins now
         link.send({"op": "chat", "id": request.ticket.number, "request": request.words.to_json()})
 
-    def _reader_left(self, request: _Request) -> None:
+    def _reader_left(self, request: Pending) -> None:
         """End a request whose reader is gone; one that is with the worker keeps its slot until the worker says so."""
         if request.ticket.number not in self._requests:
             return
@@ -236,7 +209,7 @@ class WorkerEngine:
             self._end(request, "cancelled")
             self._settle()
 
-    def _end(self, request: _Request, how: _End, error: PublicAIError | None = None) -> None:
+    def _end(self, request: Pending, how: _End, error: PublicAIError | None = None) -> None:
         """Take a request out; one whose reader is gone was counted then."""
         del self._requests[request.ticket.number]
         seconds = time.monotonic() - request.sent_at if how == "answered" else None
@@ -336,9 +309,7 @@ class WorkerEngine:
         if event is None:
             return
         if isinstance(event, PublicAIError):
-            if "parameter" not in event.facts and not isinstance(
-                event, ContextOverflowError
-            ):  # the request's own fault
+            if not is_the_askers(event):
                 _LOG.warning("The engine could not go on with an answer (%s).", type(event).__name__)
             self._end(request, "failed", event)
             self._settle()
