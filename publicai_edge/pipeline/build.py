@@ -4,7 +4,7 @@ What a steward should hear of early is checked early: the recipe, its documents 
 the model before it is quantized; the budget before the bundle is written.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,12 @@ from publicai_edge import __version__
 from publicai_edge.artifact import Blob, FileSet
 from publicai_edge.bundle import pack, questions
 from publicai_edge.engine.onnx.folder import MODEL_FILE as ONNX_FILE
-from publicai_edge.evaluate.result import Quality as Report
-from publicai_edge.pipeline import budget, describe, fetching, onnx_chat, reading, stages, texts, tuned
+from publicai_edge.pipeline import budget, describe, fetching, model, onnx_chat, reading, stages, texts, tuned
 from publicai_edge.pipeline.options import Options
-from publicai_edge.pipeline.prepared import Prepared, name_of, prepare, questions_of, reference_of
+from publicai_edge.pipeline.prepared import Prepared, prepare
 from publicai_edge.pipeline.reading import Decided
 from publicai_edge.pipeline.steps import Runner, StepResult
 from publicai_edge.pipeline.tuned import EngineSettings
-from publicai_edge.quantize import KEEP
 from publicai_edge.recipe import Recipe
 from publicai_edge.recipe import load as load_recipe
 from publicai_edge.recipe.lock import Pin
@@ -68,10 +66,9 @@ def build(recipe_path: Path, options: Options) -> Built:
     runtime = _runtimes(recipe, options)
     settings = tuned.settings(recipe, recipe_path, options.progress)
     ready = prepare(settings.recipe, recipe_path, runner, options)
-    original = ready.original
-    made = _quantized(runner, ready, options, original) if isinstance(original, Blob) else _Made(original)
+    made = model.make(runner, ready, options)
     read, ahead = _reading(runner, ready, made.step.files, settings)
-    model = _model_files(_split(runner, ready.recipe, made.step.files))
+    files = _model_files(_split(runner, ready.recipe, made.step.files))
     warmed = _warmed(runner, ready.recipe, made.step.files, settings)
 
     facts = {
@@ -85,7 +82,7 @@ def build(recipe_path: Path, options: Options) -> Built:
         "zim": list(ready.zim_facts),
         "warm": warmed.facts,
     }
-    payload = _payload(model, ready.embedding, ready.indexed, warmed) | dict(
+    payload = _payload(files, ready.embedding, ready.indexed, warmed) | dict(
         made.files(runner, read).prefixed(REPORTS_FOLDER)
     )
     payload |= dict(ahead.files.prefixed(describe.STATES_FOLDER)) if ahead else {}
@@ -133,20 +130,20 @@ def _warmed(runner: Runner, recipe: Recipe, model: FileSet, settings: EngineSett
 
 
 def _reading(
-    runner: Runner, ready: Prepared, model: FileSet, settings: EngineSettings
+    runner: Runner, ready: Prepared, made: FileSet, settings: EngineSettings
 ) -> tuple[Decided, StepResult | None]:
     """Decide how the kiosk reads passages, and read some ahead for it."""
     recipe, tuning = ready.recipe, settings.tuning
     if recipe.knowledge is None or recipe.knowledge.reading.composition == "exact":
         return Decided("exact", "The recipe has every passage read for every question."), None
     wanted = recipe.knowledge.reading
-    questions = reading.asked(runner, recipe, (ready.embedding, ready.indexed.files if ready.indexed else None))
-    decided = reading.decide(runner, recipe, wanted, model.only(), questions, tuning)
+    questions = reading.asked(runner, recipe, model.documents_of(ready))
+    decided = reading.decide(runner, recipe, wanted, made.only(), questions, tuning)
     if decided.composition == "exact" or not wanted.bundle_mb:
         return decided, None
-    files = _model_files(_split(runner, recipe, model))
+    files = _model_files(_split(runner, recipe, made))
     made_for = describe.states_fingerprint(files, tuning)
-    return decided, reading.read_ahead(runner, recipe, wanted, model.only(), questions, tuning, made_for)
+    return decided, reading.read_ahead(runner, recipe, wanted, made.only(), questions, tuning, made_for)
 
 
 def _withdraw_refusal(folder: Path) -> None:
@@ -154,56 +151,6 @@ def _withdraw_refusal(folder: Path) -> None:
     from publicai_edge.pipeline import quality
 
     quality.withdraw(folder)
-
-
-@dataclass(frozen=True)
-class _Made:
-    """The model to pack: the step that made it, and what was measured, where it was."""
-
-    step: StepResult
-    report: Report | None = None
-    facts: dict[str, Any] | None = None
-
-    def files(self, runner: Runner, read: Decided) -> FileSet:
-        """Return the report's files, with what was measured of reading passages in it."""
-        if self.report is None:
-            return FileSet({})
-        from publicai_edge.pipeline import quality
-
-        return quality.files(runner, replace(self.report, reading=read.measured, reading_reason=read.reason))
-
-
-def _quantized(runner: Runner, ready: Prepared, options: Options, original: Blob) -> _Made:
-    """Quantize the model as the recipe says; measured and judged where the recipe has [quality]."""
-    recipe, inspected = ready.recipe, ready.inspected.facts
-    name = name_of(recipe, options)
-    if options.model or recipe.quantize.type == KEEP or recipe.quality is None:
-        settings = recipe.quantize.model_copy(update={"type": KEEP}) if options.model else recipe.quantize
-        step = stages.quantize_model(runner, original, settings, name)
-        _say_what_is_not_known(recipe, step, options)
-        return _Made(step)
-    from publicai_edge.pipeline import quality
-
-    chosen = quality.choose(
-        runner,
-        recipe,
-        reference_of(ready, original),
-        ready.pins,
-        questions_of(ready, options),
-        lambda size: budget.too_large(recipe, inspected, size, ready.other_bytes),
-        options.output / f"{recipe.bundle.name}-{recipe.bundle.version}",
-    )
-    return _Made(chosen.step, chosen.report, quality.facts(chosen.report))
-
-
-def _say_what_is_not_known(recipe: Recipe, step: StepResult, options: Options) -> None:
-    if step.facts["type"] != KEEP:
-        languages = ", ".join(recipe.bundle.languages)
-        options.progress.warn(
-            f"Nothing says what {step.facts['type']} costs in {languages}: add a [quality] table to the recipe."
-        )
-    elif recipe.quality is not None:
-        options.progress.warn("The model is packed as it is, so there is nothing to measure: [quality] is not used.")
 
 
 def _payload(

@@ -1,6 +1,7 @@
-"""Measure a model by hand, without a recipe: types that are made for it, and files that were made elsewhere.
+"""Measure without building: a model by hand (types that are made for it, files that were made elsewhere), or a recipe.
 
-The steps are those of a build and share its cache. Nothing is chosen; where bounds are given, each model is judged.
+The steps are those of a build and share its cache. By hand nothing is chosen; where bounds are given, each model is
+judged. Of a recipe, all is measured that its build would measure, and reading passages in every way.
 """
 
 from collections.abc import Sequence
@@ -15,14 +16,16 @@ from publicai_edge.evaluate.gate import judge, refusal
 from publicai_edge.evaluate.result import Bounds, Candidate, Measured
 from publicai_edge.evaluate.result import Quality as Report
 from publicai_edge.evaluate.vectors import VectorLoss
-from publicai_edge.pipeline import candidates, choosing, corpora, fetching, quality, stages
+from publicai_edge.pipeline import candidates, choosing, corpora, fetching, model, quality, reading, stages, tuned
 from publicai_edge.pipeline.choosing import Choice
 from publicai_edge.pipeline.corpora import Sides, TextsPart
 from publicai_edge.pipeline.measuring import Measuring, Settings, Subject
 from publicai_edge.pipeline.options import Options
+from publicai_edge.pipeline.prepared import prepare
+from publicai_edge.pipeline.reading import Decided
 from publicai_edge.pipeline.steps import Runner, StepResult
 from publicai_edge.quantize import KEEP
-from publicai_edge.recipe import Quality, Quantize
+from publicai_edge.recipe import Quality, Quantize, load
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,6 +101,39 @@ def evaluate(wanted: Wanted, options: Options) -> Report:
     tried.sort(key=lambda item: (item.measured.bytes, item.measured.name))
     choice = Choice(tuple(tried))
     return quality.report(_title(wanted.reference), reference, choice, bounds, split, measuring, reason="")
+
+
+def evaluate_recipe(recipe_path: Path, options: Options) -> Report:
+    """Measure what a recipe's build would, and each way of reading passages, whichever the recipe names.
+
+    Raises:
+        RecipeError: the recipe is wrong, has nothing to measure, or no type keeps within its bounds.
+        SourceError: something cannot be fetched.
+        ModelError: its model is broken.
+    """
+    recipe = load(recipe_path)
+    if recipe.model.engine != "llama":
+        raise RecipeError(
+            f"{recipe_path} has a model in ONNX, of which nothing is measured here.",
+            hint="`publicai-edge build` compares it with its original, and `publicai-edge try` asks its questions.",
+        )
+    runner = Runner(options.store, options.progress)
+    settings = tuned.settings(recipe, recipe_path, options.progress)
+    ready = prepare(settings.recipe, recipe_path, runner, options)
+    made = model.make(runner, ready, options)
+    read = Decided("exact", "")
+    if ready.recipe.knowledge and ready.indexed:
+        questions = reading.asked(runner, ready.recipe, model.documents_of(ready))
+        wanted = ready.recipe.knowledge.reading
+        read = reading.weigh(runner, ready.recipe, wanted, made.step.files.only(), questions, settings.tuning)
+    report = made.with_reading(read)
+    if report is None:
+        raise RecipeError(
+            f"{recipe_path} has nothing to measure: its model is packed without [quality] bounds on a type, and no "
+            "question with facts finds a passage in its documents.",
+            hint="Add a [quality] table, or [[services.questions]] with facts to a service that searches.",
+        )
+    return report
 
 
 def evaluate_vectors(wanted: Wanted, options: Options) -> tuple[VectorsMeasured, ...]:

@@ -147,7 +147,7 @@ def report(
         bounds=bounds,
         texts=tuple(_text_use(item, count) for item, count in zip(split.facts["texts"], used, strict=True)),
         method=Method(
-            engine=f"llama.cpp (llama-cpp-python {version('llama-cpp-python')})",
+            engine=_engine(),
             context=measuring.settings.context,
             tokens_per_language=None,
             resamples=RESAMPLES,
@@ -156,6 +156,27 @@ def report(
         untested=_untested(measuring, choice, fits),
         notes=(*_text_notes(split), *measuring.notes),
     )
+
+
+def unmeasured(recipe: Recipe, reference: Reference, reason: str) -> Report:
+    """Return a report on a model of which no type was measured: there, only how passages are read can be told."""
+    return Report(
+        title=recipe.bundle.title[recipe.bundle.languages[0]],
+        reference=reference.name,
+        reference_type=reference.type,
+        reference_bytes=reference.model.size,
+        reference_is_quantized=reference.is_quantized,
+        candidates=(),
+        chosen=None,
+        reason=reason,
+        bounds=Bounds(),
+        texts=(),
+        method=Method(_engine(), recipe.target.context, tokens_per_language=None, resamples=RESAMPLES, imatrix=False),
+    )
+
+
+def _engine() -> str:
+    return f"llama.cpp (llama-cpp-python {version('llama-cpp-python')})"
 
 
 def _untested(measuring: Measuring, choice: Choice, fits: Fits) -> tuple[str, ...]:

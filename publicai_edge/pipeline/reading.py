@@ -12,6 +12,7 @@ from typing import Any
 from publicai_edge.artifact import Blob, FileSet
 from publicai_edge.engine.passages.settings import Composition, PassageSettings
 from publicai_edge.engine.protocol import ChatMessage, ChatRequest
+from publicai_edge.errors import ModelError
 from publicai_edge.evaluate.questions import Question as Prepared
 from publicai_edge.evaluate.reading import Reading, judge, line
 from publicai_edge.pipeline.steps import Runner, Step, StepResult
@@ -86,7 +87,14 @@ def decide(
     """
     if not questions:
         return _unmeasured(runner, wanted)
-    measured = _measured(runner, recipe, model, questions, _compositions(wanted), tuning)
+    try:
+        measured = _measured(runner, recipe, model, questions, _compositions(wanted), tuning)
+    except ModelError as error:
+        if wanted.composition != "auto" or not error.facts.get("cannot_compose"):
+            raise
+        reason = f"Every passage is read for every question: {error.message}"
+        runner.progress.warn(reason)
+        return Decided("exact", reason)
     for item in measured[1:]:
         runner.progress.say(line(measured[0], item))
     if wanted.composition == "auto":
@@ -94,6 +102,26 @@ def decide(
         runner.progress.say(reason)
         return Decided(chosen, reason, measured)
     return Decided(_named(wanted), "The recipe names it.", measured)
+
+
+def weigh(
+    runner: Runner, recipe: Recipe, wanted: Wanted, model: Blob, questions: Sequence[Prepared], tuning: Tuning
+) -> Decided:
+    """Measure every composition, whichever the recipe names, and say what "auto" would take.
+
+    Args:
+        runner: runs the step.
+        recipe: the recipe.
+        wanted: what it says of reading.
+        model: the GGUF file that would be packed.
+        questions: from :func:`asked`.
+        tuning: as the kiosk's engine will be started with.
+    """
+    found = decide(runner, recipe, wanted.model_copy(update={"composition": "auto"}), model, questions, tuning)
+    if wanted.composition == "auto":
+        return found
+    named = f'The recipe names "{wanted.composition}"; "auto" would take "{found.composition}". {found.reason}'
+    return Decided(_named(wanted), named, found.measured)
 
 
 def read_ahead(

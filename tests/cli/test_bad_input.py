@@ -193,6 +193,11 @@ def test_options_of_evaluate_are_told_by_name_before_anything_is_measured(
     assert written(here) == before
 
 
+def test_a_recipe_takes_no_options_that_it_says_itself(run: Run, here: Path) -> None:
+    done = run("evaluate", "small.toml", "-t", "Q4_0", "--context", "256")
+    is_told(done, 2, "small.toml is a recipe", "--type, --context cannot be given beside it")
+
+
 def test_a_language_of_imatrix_that_is_no_tag_is_told(run: Run, here: Path, model: Path) -> None:
     put_texts(here, "en")
     done = run("imatrix", model, "out.gguf", "--texts", "texts", "-l", "english")

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from lxml import etree
@@ -113,8 +114,24 @@ READING = tuple(
     for name, fresh, kl, read in (("exact", 0, 0.0, 700), ("shifted", 0, 0.02, 40), ("recomputed", 16, 0.004, 70))
 )
 
+SPANISH = tuple(
+    replace(item, answers=(*item.answers, Answered("¿Cuándo?", "es", kl, 1.0, text, (text == "A las diez.",), 9)))
+    for item, kl, text in zip(READING, (0.0, 0.5, 0.1), ("A las diez.", "A las dos.", "A las diez."), strict=True)
+)
+KEPT = quality(
+    candidates=(),
+    chosen=None,
+    bounds=Bounds(),
+    texts=(),
+    reason="The model is packed as it was published.",
+    reading=SPANISH,
+    reading_reason='The recipe names "exact".',
+    reference_is_quantized=True,
+)
+
 CASES = {
     "chosen": quality(),
+    "kept, read once": KEPT,
     "read once": quality(reading=READING, reading_reason="It is within what the recipe allows."),
     "refused": quality(bounds=Bounds(max_loss=0.0001)),
     "too large": quality(bounds=Bounds(max_loss=0.03), too_large=("Q5_K_M", "Q8_0")),

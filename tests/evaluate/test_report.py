@@ -23,6 +23,7 @@ from publicai_edge.evaluate.result import (
 )
 from tests.evaluate.report_cases import (
     CASES,
+    KEPT,
     MORE_TYPES,
     TYPES,
     each_case,
@@ -65,6 +66,43 @@ def test_a_type_that_was_asked_for_and_fails_is_refused_and_the_one_that_passes_
     decision = decide(quality(chosen="Q4_0"))
     assert decision.headline == "Refused: Q4_0 is not good enough"
     assert decision.next_steps[0].startswith("Use Q4_K_M: it keeps within every bound")
+
+
+def test_where_nothing_was_quantized_the_ways_of_reading_passages_are_what_is_told() -> None:
+    decision = decide(KEPT)
+    assert decision.outcome == "measured"
+    assert decision.headline == "Only the reading of passages was measured"
+    assert decision.sentences == ("The model is packed as it was published.", 'The recipe names "exact".')
+    rows = json.loads(render_json(KEPT))["passages"]
+    assert [(row["composition"], row["language"], row["facts"], row["expected"]) for row in rows] == [
+        ("exact", None, 4, 4),
+        ("shifted", None, 3, 4),
+        ("recomputed", None, 4, 4),
+        ("exact", "en", 3, 3),
+        ("shifted", "en", 3, 3),
+        ("recomputed", "en", 3, 3),
+        ("exact", "es", 1, 1),
+        ("shifted", "es", 0, 1),
+        ("recomputed", "es", 1, 1),
+    ]
+    assert rows[0]["mean_kl"] is None
+    assert rows[7]["mean_kl"]["value"] == 0.5
+    text = render_terminal(KEPT, 80)
+    assert re.search(r"^shifted, Spanish\s+0\.50\s+0\.50-0\.50\s+0/1\s+9$", text, re.MULTILINE)
+    narrow = render_terminal(KEPT, 50)
+    assert "margin" not in narrow
+    assert max(map(len, narrow.splitlines())) <= 50
+
+
+def test_answers_are_side_by_side_where_they_differ_and_once_where_not() -> None:
+    section = tree(render_html(KEPT)).find(".//section[@aria-labelledby='reading']")
+    first, *others = (words(article) for article in section.findall("article"))
+    assert first.startswith("¿Cuándo?")
+    assert "exact and recomputed, 16 tokens · 1 of 1 fact A las diez." in first
+    assert "shifted · 0 of 1 fact A las dos." in first
+    assert len(others) == 3
+    assert all("Word for word the same in every way" in other for other in others)
+    assert len(tree(render_html(CASES["chosen"])).findall(".//section[@aria-labelledby='reading']")) == 0
 
 
 EASY = {"en": 1.0}

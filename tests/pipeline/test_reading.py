@@ -6,20 +6,28 @@ import re
 from contextlib import aclosing
 from pathlib import Path
 
+import pytest
+
 from publicai_edge.bundle.open import open_bundle
 from publicai_edge.bundle.verify import verify
 from publicai_edge.engine.client import WorkerEngine
 from publicai_edge.engine.embedder import Embedder
 from publicai_edge.engine.passages.store import files
 from publicai_edge.engine.protocol import Started
+from publicai_edge.errors import ModelError, RecipeError
+from publicai_edge.evaluate.questions import Question as Prepared
 from publicai_edge.kiosk.answering import Inquiry, compose, passage_text, source_of
 from publicai_edge.pipeline.build import Built, build
+from publicai_edge.pipeline.evaluation import evaluate_recipe
 from publicai_edge.pipeline.options import Options
-from publicai_edge.pipeline.reading import questions_of
+from publicai_edge.pipeline.reading import decide, questions_of
+from publicai_edge.pipeline.steps import Runner
 from publicai_edge.progress import Recorder, Silent
 from publicai_edge.recipe import load
+from publicai_edge.recipe.reading import Reading
 from publicai_edge.search import KnowledgeBase
 from publicai_edge.store import Store
+from publicai_edge.tuning import Tuning
 from tests.conftest import RECIPE
 
 ASKED = 3
@@ -102,6 +110,58 @@ def test_a_bundle_carries_passages_and_its_kiosk_begins_with_them(
     assert not (tmp_path / "own").exists()
     read = json.loads((built.folder / "data/reports/build.json").read_text("utf-8"))["reading"]
     assert read["composition"] == "shifted"
+
+
+def test_a_recipe_is_evaluated_without_a_bundle_in_every_way(recipe: Path, warm_store: Store, tmp_path: Path) -> None:
+    with_reading(recipe, 'composition = "exact"')
+    out = tmp_path / "report"
+    report = evaluate_recipe(recipe, Options(out, warm_store, Silent(), offline=True))
+    assert [item.composition for item in report.reading] == ["exact", "shifted", "recomputed"]
+    assert [len(item.answers) for item in report.reading] == [ASKED] * 3
+    assert report.reading_reason.startswith('The recipe names "exact"; "auto" would take "')
+    assert report.candidates == ()
+    assert not out.exists()
+
+    text = recipe.read_text("utf-8")
+    for question in _QUESTION.findall(text):
+        text = text.replace(question, "", 1)
+    recipe.write_text(text, "utf-8")
+    with pytest.raises(RecipeError, match="nothing to measure"):
+        evaluate_recipe(recipe, Options(out, warm_store, Silent(), offline=True))
+
+
+def test_a_kept_model_has_a_report_on_how_its_passages_are_read(
+    recipe: Path, warm_store: Store, tmp_path: Path
+) -> None:
+    with_reading(recipe, 'composition = "auto"\nmax_loss = 50\nbundle_mb = 0')
+    built = build(recipe, Options(tmp_path / "out", warm_store, Silent(), offline=True))
+    record = json.loads((built.folder / "data/reports/quality.json").read_text("utf-8"))
+    assert record["decision"]["headline"] == "Only the reading of passages was measured"
+    assert record["reading_reason"] == built.report["reading"]["reason"]
+    assert {row["language"] for row in record["passages"]} == {None}
+    page = (built.folder / "data/reports/quality.html").read_text("utf-8")
+    assert "Passages read once" in page
+    verify(built.folder, Silent())
+
+
+def test_a_model_that_cannot_shift_is_read_whole_with_auto_and_refused_by_name(
+    recipe: Path, warm_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ModelError("Passages of m cannot be put together: its memory is recurrent.", cannot_compose="recurrent")
+
+    monkeypatch.setattr("publicai_edge.evaluate.reading.child.run", refuse)
+    known, said = load(recipe), Recorder()
+    runner = Runner(warm_store, said)
+    question = Prepared("?", "en", "ask", "", "unlike any other", (("a",),), ((0, 3),))
+    model = warm_store.add_bytes(b"not measured before")
+    wanted = Reading(composition="auto")
+    decided = decide(runner, known, wanted, model, [question], Tuning())
+    assert decided.composition == "exact"
+    assert "its memory is recurrent" in decided.reason
+    assert any("its memory is recurrent" in line for line in said.warnings)
+    with pytest.raises(ModelError, match="recurrent"):
+        decide(runner, known, Reading(composition="shifted"), model, [question], Tuning())
 
 
 async def tokens_left(engine: WorkerEngine, request: object) -> int:

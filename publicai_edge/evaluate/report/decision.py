@@ -44,6 +44,8 @@ def decide(quality: Quality) -> Decision:
     """Return the decision that ``quality`` holds, in words."""
     focus, outcome = _focus(quality), _outcome(quality)
     sentences = [quality.reason] if quality.reason else []
+    if not quality.candidates and quality.reading_reason:
+        sentences.append(quality.reading_reason)
     if focus is not None:
         sentences += _of(quality, focus, outcome)
     if outcome == "measured":
@@ -108,6 +110,8 @@ def _focus(quality: Quality) -> Candidate | None:
 
 
 def _outcome(quality: Quality) -> Outcome:
+    if not quality.candidates:
+        return "measured"
     for item in quality.candidates:
         if item.measured.name == quality.chosen:
             return "chosen" if item.verdict.passes else "refused"
@@ -118,6 +122,8 @@ def _outcome(quality: Quality) -> Outcome:
 def _headline(quality: Quality, focus: Candidate | None, outcome: Outcome) -> str:
     if outcome == "chosen":
         return f"{quality.chosen} was chosen"
+    if not quality.candidates:
+        return "Only the reading of passages was measured"
     if outcome == "measured":
         return _within(quality)
     only = quality.chosen or (quality.candidates[0].measured.name if len(quality.candidates) == 1 else None)

@@ -9,7 +9,7 @@ _FEW = 10  # documents below which a bootstrap over documents is rough
 def notes(quality: Quality) -> tuple[str, ...]:
     """Return the notes: those that follow from the data first, then the ones that came with it."""
     found = []
-    if quality.reference_is_quantized:
+    if quality.reference_is_quantized and quality.candidates:
         found.append(
             f"The reference, {quality.reference}, was itself quantized once. What the original model would have said "
             "is not known: the losses tell the types apart, not how far each is from the original."

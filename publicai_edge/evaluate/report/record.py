@@ -11,6 +11,9 @@ and ``refused``; intervals hold ``value``, ``low`` and ``high``), there are:
 ``notes``      those of the ``Quality``, after the ones that follow from it
 ``summary``    a list in the order of the candidates: ``name``, ``bytes``, ``mean_kl`` (mean over languages), ``worst``
                (``language`` and its ``mean_kl``), ``facts_stated``, ``facts_lost``, ``verdict`` in words
+``passages``   what each way of reading passages costs, over all questions (``language`` is ``null``) and in each
+               language: ``composition``, ``recomputed``, ``questions``, ``mean_kl`` (``null`` for ``exact``), ``facts``
+               of ``expected``, ``read`` (tokens)
 =============  =======================================================================================================
 
 ``candidates[i]["measured"]`` is what :meth:`~publicai_edge.evaluate.result.Measured.from_json` reads.
@@ -18,10 +21,12 @@ and ``refused``; intervals hold ``value``, ``low`` and ``high``), there are:
 
 import json
 import math
+from dataclasses import asdict
 from typing import Any
 
 from publicai_edge.evaluate.report.decision import decide, stated_facts, verdict
 from publicai_edge.evaluate.report.notes import notes
+from publicai_edge.evaluate.report.passages import rows
 from publicai_edge.evaluate.result import Candidate, Quality
 
 FORMAT = "publicai-edge/quality/1"
@@ -42,6 +47,7 @@ def render_json(quality: Quality) -> bytes:
         },
         "notes": notes(quality),
         "summary": [_summary(quality, candidate) for candidate in quality.candidates],
+        "passages": [asdict(row) for row in rows(quality)],
     }
     text = json.dumps(_finite(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode("utf-8", "replace")

@@ -18,6 +18,7 @@ from publicai_edge.evaluate.report.decision import (
 )
 from publicai_edge.evaluate.report.languages import language
 from publicai_edge.evaluate.report.notes import notes
+from publicai_edge.evaluate.report.passages import ReadingRow, rows
 from publicai_edge.evaluate.report.plot import order
 from publicai_edge.evaluate.result import Candidate, Quality
 
@@ -51,6 +52,14 @@ def render_terminal(quality: Quality, width: int = 80, colour: bool = False, *, 
         lines += ["", *_wrap(_heading(quality, tags), width), ""]
         lines += [_signed(line, paint) for line in _table(quality, tags, width)]
         lines += ["", *_legend(quality, width)]
+    if quality.reading:
+        said = quality.reading_reason if quality.candidates else ""
+        lines += [
+            "",
+            *_wrap(f"Passages read once, or for every question. {said}", width),
+            "",
+            *_passages(quality, width),
+        ]
     for note in notes(quality):
         lines += _wrap(f"Note: {note}", width)
     text = "\n".join(line.rstrip() for line in lines) + "\n"
@@ -131,6 +140,31 @@ def _bounds(quality: Quality, tags: Sequence[str], labels: Sequence[str]) -> Col
     places = 3 if all(bound is None or round(bound, 3) == bound for bound in bounds) else 4
     cells = ["-" if bound is None else figures.loss(bound, places) for bound in bounds]
     return "allowed ", [f"{cell} " for cell in cells] + [""] * (len(labels) - len(tags))
+
+
+def _passages(quality: Quality, width: int) -> list[str]:
+    """Return a table of what each way of reading passages costs; where it is too wide, without the margins."""
+    found = rows(quality)
+    labels = [f"{row.name}, {language(_clean(row.language)).name}" if row.language else row.name for row in found]
+    columns = [("Loss", [figures.loss(row.mean_kl.value) if row.mean_kl else "0" for row in found])]
+    margins = ("95% margin", [_margin(row) for row in found])
+    columns.append(("Facts", [f"{row.facts}/{row.expected}" for row in found]))
+    columns.append(("Tokens to read", [figures.count(row.read) for row in found]))
+    wide = [columns[0], margins, *columns[1:]]
+    stub = max(map(len, labels))
+    shown = wide if stub + sum(_width(column) + 2 for column in wide) <= width else columns
+    room = width - sum(_width(column) + 2 for column in shown)
+    stub = min(stub, max(room, 1))
+    lines = []
+    for index, label in enumerate(["", *labels]):
+        cells = [heading if index == 0 else values[index - 1] for heading, values in shown]
+        padded = ("  " + cell.rjust(_width(column)) for cell, column in zip(cells, shown, strict=True))
+        lines.append(label[:stub].ljust(stub) + "".join(padded))
+    return lines
+
+
+def _margin(row: ReadingRow) -> str:
+    return f"{figures.loss(row.mean_kl.low)}-{figures.loss(row.mean_kl.high)}" if row.mean_kl else "-"
 
 
 def _blocks(columns: list[Column], room: int) -> list[list[Column]]:
