@@ -2,7 +2,7 @@
 
 from starlette.responses import JSONResponse
 
-from publicai_edge.errors import ContextOverflowError, OverloadedError, PublicAIError
+from publicai_edge.errors import ContextOverflowError, HostError, OverloadedError, PublicAIError
 from publicai_edge.kiosk.replies import retry_after
 
 _LONGEST_NAME = 40
@@ -58,5 +58,15 @@ def failed(error: PublicAIError, asked: str = "messages") -> JSONResponse:
         return openai_error(503, message, kind="server_error", code="overloaded", retry=retry_after(error))
     if parameter := error.facts.get("parameter"):
         return invalid_parameter(str(parameter), str(error.facts.get("problem", "the engine cannot use it")))
+    needed, available = error.facts.get("needed"), error.facts.get("available")
+    if isinstance(error, HostError) and needed and available:
+        message = (
+            f"The model does not fit this computer's memory: it takes {_mib(needed)}, and {_mib(available)} are free."
+        )
+        return openai_error(503, message, kind="server_error", code="model_does_not_fit")
     message = "The model cannot answer now."
     return openai_error(503, message, kind="server_error", code="engine_failed", retry=retry_after(error))
+
+
+def _mib(size: int) -> str:
+    return f"{-(-size // (1 << 20)):,} MiB"

@@ -9,7 +9,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from publicai_edge.errors import ContextOverflowError, EngineError, OverloadedError
+from publicai_edge.errors import ContextOverflowError, EngineError, HostError, OverloadedError
 from publicai_edge.kiosk.openai_form import ChatForm, CompletionForm, EmbeddingForm, expected
 from tests.kiosk.conftest import PATIENCE, Running
 from tests.kiosk.fakes import ANSWER
@@ -174,6 +174,19 @@ def test_errors_before_the_first_word_are_http_errors(kiosk: Running, client: op
         client.chat.completions.create(model=MODEL, messages=TURNS, stream=stream)
     assert failed.value.status_code == 503
     assert "retry-after" in failed.value.response.headers
+
+
+def test_a_model_that_does_not_fit_is_told_with_the_numbers_and_no_hour_to_come_back(
+    kiosk: Running, client: openai.OpenAI
+) -> None:
+    refused = HostError("/srv/m.gguf does not fit this machine's memory.", needed=3_000 << 20, available=900 << 20)
+    kiosk.engine.failure = refused
+    with pytest.raises(openai.InternalServerError) as told:
+        client.chat.completions.create(model=MODEL, messages=TURNS)
+    assert told.value.code == "model_does_not_fit"
+    assert "it takes 3,000 MiB, and 900 MiB are free" in told.value.message
+    assert "/srv" not in told.value.message
+    assert "retry-after" not in told.value.response.headers
 
 
 def test_an_error_after_the_first_word_is_an_error_of_the_stream(kiosk: Running, client: openai.OpenAI) -> None:
