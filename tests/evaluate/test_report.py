@@ -206,9 +206,9 @@ def test_json_holds_the_same_numbers_under_documented_keys(case: Quality) -> Non
     read = tuple(Measured.from_json(item["measured"]) for item in value["candidates"])
     assert read == tuple(item.measured for item in case.candidates)
     assert value["decision"]["sentences"] == list(decide(case).sentences)
-    documented = report.record.__doc__ or ""
-    assert all(f"``{key}``" in documented for key in {"format", "decision", "notes", "summary", *value["decision"]})
-    assert set(value) == set(case.to_json()) | {"format", "decision", "summary"}
+    documented, own = report.record.__doc__ or "", {"format", "decision", "summary", "passages"}
+    assert all(f"``{key}``" in documented for key in {"format", "decision", "notes", *own, *value["decision"]})
+    assert set(value) == set(case.to_json()) | own
 
 
 def test_a_loss_that_is_no_number_is_told_and_is_null_in_json() -> None:
