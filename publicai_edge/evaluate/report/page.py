@@ -22,8 +22,8 @@ from publicai_edge.evaluate.report.decision import (
 )
 from publicai_edge.evaluate.report.languages import language, names
 from publicai_edge.evaluate.report.notes import notes
+from publicai_edge.evaluate.report.passages import places, side_by_side
 from publicai_edge.evaluate.report.passages import rows as reading_rows
-from publicai_edge.evaluate.report.passages import side_by_side
 from publicai_edge.evaluate.report.plot import order, plot, shape
 from publicai_edge.evaluate.result import Answer, Candidate, Quality
 
@@ -101,6 +101,7 @@ def _context(quality: Quality) -> dict[str, Any]:
         "stated": stated_facts(focus) if focus else 0,
         "lost": focus.measured.facts_lost if focus else 0,
         "readings": reading_rows(quality),
+        "reading_places": places(reading_rows(quality)),
         "answered": tuple(side_by_side(quality)),
         "reference_bits": _bits(quality, quality.reference_bytes),
         "notes": notes(quality),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from publicai_edge.evaluate.reading import Answered, Reading
+from publicai_edge.evaluate.report import figures
 from publicai_edge.evaluate.result import Interval, Quality
 
 
@@ -59,6 +60,11 @@ def rows(quality: Quality) -> tuple[ReadingRow, ...]:
     languages = dict.fromkeys(answer.language for item in quality.reading[:1] for answer in item.answers)
     scopes: list[str | None] = [None, *(languages if len(languages) > 1 else ())]
     return tuple(_row(item, scope) for scope in scopes for item in quality.reading)
+
+
+def places(found: Sequence[ReadingRow]) -> int:
+    """Return the decimals that a column of these rows' losses has."""
+    return figures.decimals(row.mean_kl.value for row in found if row.mean_kl)
 
 
 def side_by_side(quality: Quality) -> Iterator[SideBySide]:

@@ -18,7 +18,7 @@ from publicai_edge.evaluate.report.decision import (
 )
 from publicai_edge.evaluate.report.languages import language
 from publicai_edge.evaluate.report.notes import notes
-from publicai_edge.evaluate.report.passages import ReadingRow, rows
+from publicai_edge.evaluate.report.passages import ReadingRow, places, rows
 from publicai_edge.evaluate.report.plot import order
 from publicai_edge.evaluate.result import Candidate, Quality
 
@@ -145,9 +145,10 @@ def _bounds(quality: Quality, tags: Sequence[str], labels: Sequence[str]) -> Col
 def _passages(quality: Quality, width: int) -> list[str]:
     """Return a table of what each way of reading passages costs; where it is too wide, without the margins."""
     found = rows(quality)
+    decimals = places(found)
     labels = [f"{row.name}, {language(_clean(row.language)).name}" if row.language else row.name for row in found]
-    columns = [("Loss", [figures.loss(row.mean_kl.value) if row.mean_kl else "0" for row in found])]
-    margins = ("95% margin", [_margin(row) for row in found])
+    columns = [("Loss", [figures.loss(row.mean_kl.value, decimals) if row.mean_kl else "0" for row in found])]
+    margins = ("95% margin", [_margin(row, decimals) for row in found])
     columns.append(("Facts", [f"{row.facts}/{row.expected}" for row in found]))
     columns.append(("Tokens to read", [figures.count(row.read) for row in found]))
     wide = [columns[0], margins, *columns[1:]]
@@ -163,8 +164,10 @@ def _passages(quality: Quality, width: int) -> list[str]:
     return lines
 
 
-def _margin(row: ReadingRow) -> str:
-    return f"{figures.loss(row.mean_kl.low)}-{figures.loss(row.mean_kl.high)}" if row.mean_kl else "-"
+def _margin(row: ReadingRow, decimals: int) -> str:
+    if row.mean_kl is None:
+        return "-"
+    return f"{figures.loss(row.mean_kl.low, decimals)}-{figures.loss(row.mean_kl.high, decimals)}"
 
 
 def _blocks(columns: list[Column], room: int) -> list[list[Column]]:
