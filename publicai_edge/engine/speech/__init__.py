@@ -19,7 +19,7 @@ _PER_BYTE = 8
 def process_bytes(model_bytes: int) -> int:
     """Return the memory that the process takes at its peak with a model whose files have ``model_bytes``.
 
-    Measured with Whisper tiny on x86-64: 523 MB, most of it while the encoder runs. That grows with a model's layers and
-    heads, about as its files do; for larger models it is an estimate.
+    Measured with Whisper tiny on x86-64: 523 MB, most of it while the encoder runs. That grows with a model's layers
+    and heads, about as its files do; for larger models it is an estimate.
     """
     return _PROGRAM_BYTES + _PER_BYTE * model_bytes

@@ -1,11 +1,17 @@
-"""What a patron said is found nowhere afterwards: in no file that the kiosk wrote, and in no process's memory."""
+"""What a patron said is found nowhere afterwards: in no file that the kiosk wrote, and in no process's memory.
 
+And while it is written down, others are answered.
+"""
+
+import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from publicai_edge.bundle import manifest
@@ -15,7 +21,7 @@ from tests import spoken
 from tests.conftest import downloads
 from tests.promises import Figure
 from tests.service import canary
-from tests.service.conftest import Kiosk, children, until
+from tests.service.conftest import PATIENCE, Kiosk, children, until
 from tests.service.test_nothing_is_kept import FORGETS_TO_SCRUB, SCRUBBED
 
 pytestmark = pytest.mark.slow
@@ -74,3 +80,27 @@ def test_a_kiosk_that_does_not_overwrite_what_was_said_is_found(speaking: Path, 
     _, needles = speak(kiosk)
     time.sleep(SCRUBBED)
     assert canary.in_memory(kiosk.process.pid, needles)
+
+
+def test_an_answer_goes_on_while_somebody_speaks(speaking: Path, serve: Callable[..., Kiosk]) -> None:
+    kiosk = serve(speaking).wait_ready()
+    recording = spoken.pcm(spoken.say(f"{spoken.SENTENCE} " * 4))
+    kind = {"content-type": "application/octet-stream"}
+    done = threading.Event()
+    during = 0
+
+    def speak_on() -> None:
+        with httpx.Client(base_url=kiosk.url, timeout=PATIENCE) as client:
+            for _ in range(3):
+                client.post("/api/dictation", params={"language": "en"}, content=recording, headers=kind)
+        done.set()
+
+    letter = {"service": "letter", "language": "en", "question": "A long letter to the town about its park."}
+    other = threading.Thread(target=speak_on)
+    other.start()
+    while not done.is_set():
+        with kiosk.client.stream("POST", "/api/ask", json=letter) as response:
+            for line in response.iter_lines():
+                during += json.loads(line)["type"] == "text" and not done.is_set()
+    other.join()
+    assert during > 20
