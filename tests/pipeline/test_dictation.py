@@ -13,12 +13,14 @@ from publicai_edge.errors import ModelError, NotFoundError, RecipeError
 from publicai_edge.pipeline import budget, dictation, local_sources
 from publicai_edge.pipeline.build import build
 from publicai_edge.pipeline.options import Options
+from publicai_edge.pipeline.planning import plan
 from publicai_edge.pipeline.steps import Runner
 from publicai_edge.progress import Silent
 from publicai_edge.recipe import load, lock
 from publicai_edge.store import Store
 from tests import spoken
 from tests.conftest import Seed, downloads
+from tests.plan import cases
 
 
 def with_dictation(recipe: Path, table: str = spoken.TABLE) -> Path:
@@ -101,3 +103,13 @@ def test_its_memory_is_in_the_devices_budget(recipe: Path) -> None:
     with pytest.raises(RecipeError, match="does not fit the device"):
         budget.check(tight, model, {}, {}, "model", process_bytes(43_000_000))
     assert budget.too_large(tight, model, 0, 0, process_bytes(43_000_000))
+
+
+def test_a_plan_counts_its_files_and_its_process(recipe: Path, tmp_path: Path) -> None:
+    spoken.folder(downloads(), recipe.parent / "whisper")
+    table = spoken.TABLE.replace(spoken.SOURCE, "file:whisper/")
+    options = Options(tmp_path / "out", downloads(), Silent(), offline=True)
+    (before,) = plan(load(recipe), recipe, cases.device(), options).forecasts
+    (after,) = plan(load(with_dictation(recipe, table)), recipe, cases.device(), options).forecasts
+    assert after.disk - before.disk == 43_339_444
+    assert after.asked - before.asked == process_bytes(43_339_444)
