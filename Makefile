@@ -54,7 +54,7 @@ format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 
 bench: setup $(TOOLS) ## Run the benchmarks, and print their tables
-	@status=0; for name in journey quantization serving passages bench_agreement bench_verdicts plan_accuracy tune_gain updates verification runtime retrieval search_scale peer_table; do \
+	@status=0; for name in journey quantization serving dictation passages bench_agreement bench_verdicts plan_accuracy tune_gain updates verification runtime retrieval search_scale peer_table; do \
 		echo "$$name"; $(BIN)/python benchmarks/$$name.py || status=1; done; exit $$status
 
 soak: setup $(TOOLS) ## Run the promises in their long form, and write docs/reliability.md

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from publicai_edge.errors import EngineError, PublicAIError
-from publicai_edge.host import peak_rss_bytes
+from publicai_edge.host import peak_rss_bytes, refuse_core_files
 from publicai_edge.progress import Progress, Task, Unit
 
 _TAIL_LINES = 40
@@ -247,6 +247,24 @@ def _address_space() -> int:
         return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     except OSError:
         return 1 << 30
+
+
+def confine_this_process(memory_bytes: int) -> None:
+    """Let this process write no file and no core file from now on, and take no more address space than that."""
+    refuse_core_files()
+    if sys.platform == "win32":
+        return
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    with contextlib.suppress(OSError, ValueError):  # macOS does not limit address space
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+def time_this_process(seconds: int) -> None:
+    """Have the system end this process in so many seconds, in native code too; with 0, not any more."""
+    if sys.platform != "win32":
+        signal.alarm(seconds)
 
 
 def claim_stdout() -> TextIO:

@@ -171,8 +171,8 @@ def recipe_page() -> str:
         "*required*. Paths are relative to the recipe's folder. For an editor: "
         "[recipe.schema.json](../../recipes/recipe.schema.json).\n",
         "Rules that join several keys: every table of words has each language of `bundle.languages`; the licences of "
-        "`[model]` and `[embedding]` are in `policy.licenses`; no two services share an `id`; where a service "
-        "searches, there is a `[knowledge]` and an `[embedding]` table.\n",
+        "`[model]`, `[embedding]` and `[dictation]` are in `policy.licenses`; no two services share an `id`; where a "
+        "service searches, there is a `[knowledge]` and an `[embedding]` table.\n",
     ]
     for name, item in schema["properties"].items():
         many = item.get("type") == "array"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Sees that the system has what pip cannot bring: a C++ compiler, since llama.cpp is built on installation. With the word
-# `tests`, also what the tests and benchmarks need: a Chromium for the page, npm for the texts that they measure on, and
-# what pulls the plug at every system call, shuts the service in, and makes a FAT stick. Installs them with apt-get where
-# that is possible, else says what is missing.
+# `tests`, also what the tests and benchmarks need: a Chromium for the page, a voice for what is spoken to it, npm for the
+# texts that they measure on, and what pulls the plug at every system call, shuts the service in, and makes a FAT stick.
+# Installs them with apt-get where that is possible, else says what is missing.
 set -eu
 missing=""
 command -v c++ >/dev/null 2>&1 || missing="$missing g++"
@@ -11,6 +11,7 @@ if [ "${1:-}" = tests ]; then
   command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 ||
     command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
   { command -v ip || [ -x /sbin/ip ]; } >/dev/null 2>&1 || missing="$missing iproute2"
+  command -v espeak-ng >/dev/null 2>&1 || missing="$missing espeak-ng"
   command -v strace >/dev/null 2>&1 || missing="$missing strace"
   command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
   { command -v mkfs.vfat || [ -x /sbin/mkfs.vfat ]; } >/dev/null 2>&1 || missing="$missing dosfstools"

@@ -76,6 +76,19 @@ class EmbeddingInfo(_Part):
     least_cosine: float
 
 
+class DictationInfo(_Part):
+    """The model that writes down what patrons say: its folder here, the languages it knows, the longest recording."""
+
+    name: str
+    source: str
+    revision: str | None
+    license: str
+    license_url: str
+    folder: RelativePath
+    languages: Annotated[tuple[str, ...], Field(min_length=1)]
+    max_seconds: Annotated[int, Field(ge=1, le=30)]
+
+
 class ZimInfo(_Part):
     """A ZIM file: what patrons call it, where it came from, its terms, and what it says of itself."""
 
@@ -178,11 +191,12 @@ class Manifest(_Part):
     signatures_required: Annotated[int, Field(ge=0)] = 0
     valid_until: date | None = None
     slips: Literal["off", "reasons", "question", "words"] = "question"
+    dictation: DictationInfo | None = None
 
     def needed(self) -> list[str]:
         """Return the files and folders that a kiosk opens, by their paths."""
         found = [self.model.file, *self.model.parts, *(state.file for state in self.engine.warm)]
-        found += [self.embedding.folder] if self.embedding else []
+        found += [part.folder for part in (self.embedding, self.dictation) if part]
         if self.knowledge:
             found += [self.knowledge.file, *(item.file for item in self.knowledge.zim)]
             found += [self.knowledge.reading.states] if self.knowledge.reading.states else []

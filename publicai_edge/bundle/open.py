@@ -31,6 +31,11 @@ class Bundle:
         return self.root / self.manifest.embedding.folder if self.manifest.embedding else None
 
     @property
+    def dictation_path(self) -> Path | None:
+        """The speech model's folder, where there is one."""
+        return self.root / self.manifest.dictation.folder if self.manifest.dictation else None
+
+    @property
     def knowledge_path(self) -> Path | None:
         """The documents' index, where there is one."""
         return self.root / self.manifest.knowledge.file if self.manifest.knowledge else None
@@ -122,7 +127,8 @@ def open_bundle(root: Path) -> Bundle:
 
 def _require(bundle: Bundle) -> None:
     needed = [bundle.root / path for path in (bundle.manifest.model.file, *bundle.manifest.model.parts)]
-    needed += [path for path in (bundle.embedding_path, bundle.knowledge_path, *bundle.zim_paths) if path]
+    others = (bundle.embedding_path, bundle.dictation_path, bundle.knowledge_path, *bundle.zim_paths)
+    needed += [path for path in others if path]
     if missing := [path for path in needed if not path.exists()]:
         names = ", ".join(path.relative_to(bundle.root).as_posix() for path in missing)
         raise BundleError(

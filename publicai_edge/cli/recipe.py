@@ -37,7 +37,7 @@ def check(
         documents = list(found.readable)
         for name in found.left_out:
             console.warn(f"{name} is of a kind that cannot be read; it will not be in the bundle.")
-    for what, part in (("model", loaded.model), ("embedding", loaded.embedding)):
+    for what, part in (("model", loaded.model), ("embedding", loaded.embedding), ("dictation", loaded.dictation)):
         if part:
             licence_text(part.license, recipe.parent / part.license_file if part.license_file else None, what)
     local_sources.check(loaded, recipe, Store(default_root()))

@@ -101,7 +101,10 @@ def serve(
             console.data({"url": address, "api": f"{address}v1"}, address)
             console.say("The kiosk is open. Press Ctrl-C to stop it.")
             if browser:
-                shown.enter_context(screen.filled(browser, address, console.warn, printing=bool(printing)))
+                listening = opened.manifest.dictation is not None
+                shown.enter_context(
+                    screen.filled(browser, address, console.warn, printing=bool(printing), listening=listening)
+                )
             elif open_:
                 _open_page(address, console)
 

@@ -14,7 +14,9 @@ from starlette.responses import Response
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.engine.protocol import Engine
 from publicai_edge.errors import PublicAIError
+from publicai_edge.kiosk import dictation_routes as dictating
 from publicai_edge.kiosk import words
+from publicai_edge.kiosk.dictation import Dictation
 from publicai_edge.kiosk.embedding import Embeddings
 from publicai_edge.kiosk.filling import fill
 from publicai_edge.kiosk.guard import Guard, describe
@@ -81,15 +83,17 @@ def create_app(
         slips=slips,
         staff=staff,
         printing=printing,
+        dictation=Dictation.of(bundle),
     )
     # The interactive documentation pages load scripts from elsewhere, so there are none.
-    scrubber = Scrubber([part.scrub for part in (kiosk.library, kiosk.embeddings) if part])
+    scrubber = Scrubber([part.scrub for part in (kiosk.library, kiosk.embeddings, kiosk.dictation) if part])
     app = FastAPI(
         title="publicai-edge kiosk", docs_url=None, redoc_url=None, lifespan=lambda _: _lifespan(kiosk, scrubber)
     )
     app.state.kiosk = kiosk
     app.include_router(page_routes(kiosk))
     app.include_router(slip_routes(kiosk))
+    app.include_router(dictating.dictation_routes(kiosk))
     app.include_router(monitoring_routes(kiosk))
     app.include_router(operator_routes(kiosk, shared=share_status))
     app.include_router(openai_routes(kiosk))
@@ -97,7 +101,8 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(PublicAIError, _unavailable)
-    app.add_middleware(Guard, allowed_hosts=allowed_hosts)
+    large = {dictating.PATH: kiosk.dictation.most_bytes} if kiosk.dictation else {}
+    app.add_middleware(Guard, allowed_hosts=allowed_hosts, large=large, microphone=bool(large))
     app.add_middleware(Scrubbing, scrubber=scrubber)
     return app
 
@@ -122,6 +127,8 @@ async def _lifespan(kiosk: Kiosk, scrubber: Scrubber) -> AsyncGenerator[None, No
             kiosk.library.close()
         if kiosk.embeddings:
             kiosk.embeddings.close()
+        if kiosk.dictation:
+            kiosk.dictation.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(kiosk.engine.close(), _CLOSE_SECONDS)
 

@@ -1,9 +1,9 @@
 """What stands before every route: whom the kiosk answers, how much it reads, what a browser may do with it.
 
 Invariants: a request whose ``Host`` is not one of the kiosk's own names is refused (DNS rebinding), and so is
-one that another site's page sends; no body over 64 KiB is read; every answer carries the security headers
-and is never stored by a browser; an unexpected failure is logged by its type and place, never by its message,
-which might quote a patron.
+one that another site's page sends; no body over 64 KiB is read, but where an address is said to take more, and of
+those only a few at a time; every answer carries the security headers and is never stored by a browser; an unexpected
+failure is logged by its type and place, never by its message, which might quote a patron.
 
 The one thing another site may do is link to the page: START-HERE.html, opened from the disk, does.
 """
@@ -11,12 +11,15 @@ The one thing another site may do is link to the page: START-HERE.html, opened f
 import json
 import logging
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 64 * 1024
+MOST_LARGE = 8
+"""Bodies over that size, where they are allowed, that are held at the same time."""
 
 _LOG = logging.getLogger("publicai_edge.kiosk")
 
@@ -34,7 +37,8 @@ _HEADERS = {
     "permissions-policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     "cache-control": "no-store",
 }
-_RAW_HEADERS = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+_LISTENING = {"permissions-policy": _HEADERS["permissions-policy"].replace("microphone=()", "microphone=(self)")}
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 
 def own_names(host: str, port: int, names: Iterable[str] = ()) -> frozenset[str]:
@@ -57,10 +61,23 @@ class Guard:
     Args:
         app: what is guarded.
         allowed_hosts: ``Host`` values, lower case, with the port where it is not 80.
+        large: addresses that take larger bodies, and how many bytes.
+        microphone: whether the page may ask for the microphone.
     """
 
-    def __init__(self, app: ASGIApp, allowed_hosts: frozenset[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        allowed_hosts: frozenset[str],
+        large: Mapping[str, int] = _NONE,
+        *,
+        microphone: bool = False,
+    ) -> None:
         self._app = app
+        self._large = large
+        self._held = 0
+        headers = _HEADERS | (_LISTENING if microphone else {})
+        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
         self._hosts = allowed_hosts
         self._origins = frozenset(f"http://{host}" for host in allowed_hosts)
 
@@ -72,15 +89,29 @@ class Guard:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        answer = _Answer(send, openai=scope["path"].startswith("/v1/"))
+        answer = _Answer(send, self._headers, openai=scope["path"].startswith("/v1/"))
         refusal = self._refusal(scope)
-        body = b"" if refusal else await _read(scope, receive)
-        if body is None:
-            refusal = (413, "too_large", "The request is larger than 64 KiB.")
         if refusal:
             await answer.refuse(*refusal)
+        elif scope["path"] not in self._large:
+            await self._answer(scope, receive, answer, MAX_BODY)
+        elif self._held >= MOST_LARGE:
+            await answer.refuse(
+                503, "overloaded", "Too many people are asking at the moment. Please try again shortly."
+            )
+        else:
+            self._held += 1
+            try:
+                await self._answer(scope, receive, answer, self._large[scope["path"]])
+            finally:
+                self._held -= 1
+
+    async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer", most: int) -> None:
+        body = await _read(scope, receive, most)
+        if body is None:
+            await answer.refuse(413, "too_large", f"The request is larger than {most // 1024} KiB.")
             return
-        await self._pass_on(scope, _replay(body or b"", receive), answer)
+        await self._pass_on(scope, _replay(body, receive), answer)
 
     async def _pass_on(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:
@@ -118,10 +149,10 @@ def _is_link(scope: Scope, headers: dict[bytes, list[str]]) -> bool:
     return opened and scope["method"] == "GET" and scope["path"] == "/"
 
 
-async def _read(scope: Scope, receive: Receive) -> bytes | None:
+async def _read(scope: Scope, receive: Receive, most: int) -> bytes | None:
     """Return the request's body, or None where it is too large; what is too large is not read to its end."""
     for name, value in scope["headers"]:
-        if name.lower() == b"content-length" and (not value.isdigit() or int(value[:12]) > MAX_BODY):
+        if name.lower() == b"content-length" and (not value.isdigit() or int(value[:12]) > most):
             return None
     body = bytearray()
     more = True
@@ -131,7 +162,7 @@ async def _read(scope: Scope, receive: Receive) -> bytes | None:
             break
         body += message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > MAX_BODY:
+        if len(body) > most:
             return None
     return bytes(body)
 
@@ -154,11 +185,13 @@ class _Answer:
 
     Args:
         send: the server's.
+        headers: that every answer carries.
         openai: whether errors have the form of OpenAI's.
     """
 
-    def __init__(self, send: Send, *, openai: bool) -> None:
+    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]], *, openai: bool) -> None:
         self._send = send
+        self._headers = headers
         self._openai = openai
         self.started = False
 
@@ -166,7 +199,7 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.started = True
             kept = [pair for pair in message.get("headers", []) if pair[0].decode().lower() not in _HEADERS]
-            message = {**message, "headers": [*kept, *_RAW_HEADERS]}
+            message = {**message, "headers": [*kept, *self._headers]}
         await self._send(message)
 
     async def refuse(self, status: int, code: str, sentence: str) -> None:
@@ -174,7 +207,9 @@ class _Answer:
         theirs = {"type": kind, "param": None} if self._openai else {}
         body = json.dumps({"error": {"code": code, "message": sentence, **theirs}}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        if status == 413:  # noqa: PLR2004 - the rest of the body is still under way
+        if status in {413, 503}:  # the rest of the body is still under way
             headers.append((b"connection", b"close"))
+        if status == 503:  # noqa: PLR2004
+            headers.append((b"retry-after", b"5"))
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body, "more_body": False})

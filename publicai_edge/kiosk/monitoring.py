@@ -8,7 +8,7 @@ The form of ``/metrics`` is Prometheus's text format 0.0.4
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -131,6 +131,7 @@ def exposition(kiosk: Kiosk) -> str:
             ("web", resident_bytes(os.getpid())),
             ("worker", resident_bytes(status.facts.get("pid"))),
             ("zim", readers_bytes(kiosk)),
+            ("dictation", dictation_bytes(kiosk)),
         )
         if used is not None
     ]
@@ -157,7 +158,16 @@ def _escaped(text: str) -> str:
 
 def readers_bytes(kiosk: Kiosk) -> int | None:
     """Return the resident memory of the processes that read ZIM files; None where there are none."""
-    found = [resident_bytes(pid) for pid in (kiosk.library.pids if kiosk.library else ())]
+    return _together(kiosk.library.pids if kiosk.library else ())
+
+
+def dictation_bytes(kiosk: Kiosk) -> int | None:
+    """Return the resident memory of the process that writes down what is said; None where it does not run."""
+    return _together(kiosk.dictation.pids if kiosk.dictation else ())
+
+
+def _together(pids: Iterable[int]) -> int | None:
+    found = [resident_bytes(pid) for pid in pids]
     known = [used for used in found if used is not None]
     return sum(known) if known else None
 

@@ -21,7 +21,7 @@ from publicai_edge.bundle.open import Bundle
 from publicai_edge.bundle.signing import vouching
 from publicai_edge.errors import PublicAIError
 from publicai_edge.kiosk import page_files, words
-from publicai_edge.kiosk.monitoring import readers_bytes, resident_bytes
+from publicai_edge.kiosk.monitoring import dictation_bytes, readers_bytes, resident_bytes
 from publicai_edge.kiosk.slips import MOST
 from publicai_edge.kiosk.staff_routes import is_here
 from publicai_edge.kiosk.state import Kiosk
@@ -123,6 +123,7 @@ def describe(kiosk: Kiosk, fixed: _Fixed) -> dict[str, Any]:
             "memory_web": resident_bytes(os.getpid()),
             "memory_worker": resident_bytes(engine.facts.get("pid")),
             "memory_zim": readers_bytes(kiosk),
+            "memory_dictation": dictation_bytes(kiosk),
         },
     }
 

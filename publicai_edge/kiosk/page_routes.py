@@ -120,6 +120,7 @@ def describe(kiosk: Kiosk) -> dict[str, Any]:
         "longest_question": MOST_QUESTION_LETTERS,
         "slips": level(kiosk),
         "printing": kiosk.printing,
+        "dictation": _optional(manifest.dictation, {"name", "license", "languages", "max_seconds"}),
     }
 
 
@@ -139,7 +140,7 @@ def _add_answers(router: APIRouter, kiosk: Kiosk) -> None:
             media_type="application/x-ndjson",
             stops=(stop, kiosk.closing),
             on_error=unavailable,
-            headers={"set-cookie": f"{COOKIE}={session.token}; Path=/api; HttpOnly; SameSite=Strict"},
+            headers=session.cookie,
         )
 
     @router.post("/api/session/end")

@@ -60,6 +60,10 @@ _FIREFOX_SETTINGS = {
     "network.connectivity-service.enabled": "false",
     "toolkit.telemetry.reportingpolicy.firstRun": "false",
 }
+# The page is the only one there, and may use the microphone by its own header; a question in the browser's words would
+# come with each patron, and an answer "never" would last.
+_LISTENING_OPTION = "--auto-accept-camera-and-microphone-capture"
+_LISTENING_SETTING = {"media.navigator.permission.disabled": "true"}
 _SOON = 5.0  # seconds: a browser that ends before did not come up
 _ATTEMPTS = 3
 _PAUSE = 1.0
@@ -77,18 +81,20 @@ class Browser:
         """Whether it takes Firefox's options, and not Chromium's."""
         return "firefox" in Path(self.program).name.lower()
 
-    def command(self, address: str, profile: Path, *, printing: bool = False) -> list[str]:
+    def command(self, address: str, profile: Path, *, printing: bool = False, listening: bool = False) -> list[str]:
         """Return the command that fills the screen with an address; writes settings into the profile.
 
         Args:
             address: the page's.
             profile: a folder for the browser's own files.
             printing: print without a dialog; otherwise the page has no button for it.
+            listening: let the page have the microphone without a dialog.
         """
         if not self.is_firefox:
-            silent = ["--kiosk-printing"] if printing else []
+            silent = ["--kiosk-printing"] * printing + [_LISTENING_OPTION] * listening
             return [self.program, *_CHROMIUM_OPTIONS, *silent, f"--user-data-dir={profile}", address]
         settings = _FIREFOX_SETTINGS | ({"print.always_print_silent": "true"} if printing else {})
+        settings |= _LISTENING_SETTING if listening else {}
         lines = (f'user_pref("{name}", {value});\n' for name, value in settings.items())
         (profile / "user.js").write_text("".join(lines), "utf-8")
         return [self.program, "--new-instance", "--profile", str(profile), "--kiosk", address]
@@ -118,7 +124,14 @@ def find() -> Browser:
 
 
 @contextmanager
-def filled(browser: Browser, address: str, warn: Callable[[str], None], *, printing: bool = False) -> Iterator[None]:
+def filled(
+    browser: Browser,
+    address: str,
+    warn: Callable[[str], None],
+    *,
+    printing: bool = False,
+    listening: bool = False,
+) -> Iterator[None]:
     """Keep the page on the screen until the end of the block.
 
     Args:
@@ -126,9 +139,14 @@ def filled(browser: Browser, address: str, warn: Callable[[str], None], *, print
         address: the page's.
         warn: told, in a thread, that the browser does not come up.
         printing: as :meth:`Browser.command` has it.
+        listening: the same.
     """
     ended = threading.Event()
-    keeper = threading.Thread(target=_keep, args=(browser, address, warn, ended, printing), name="screen", daemon=True)
+
+    def command(profile: Path) -> list[str]:
+        return browser.command(address, profile, printing=printing, listening=listening)
+
+    keeper = threading.Thread(target=_keep, args=(browser, command, address, warn, ended), name="screen", daemon=True)
     keeper.start()
     try:
         yield
@@ -137,12 +155,18 @@ def filled(browser: Browser, address: str, warn: Callable[[str], None], *, print
         keeper.join(2 * _PATIENCE)
 
 
-def _keep(browser: Browser, address: str, warn: Callable[[str], None], ended: threading.Event, printing: bool) -> None:
+def _keep(
+    browser: Browser,
+    command: Callable[[Path], list[str]],
+    address: str,
+    warn: Callable[[str], None],
+    ended: threading.Event,
+) -> None:
     in_a_row = 0
     while not ended.is_set():
         began = time.monotonic()
         try:
-            code = _show(browser, address, ended, printing)
+            code = _show(command, ended)
         except OSError as error:
             warn(f"{browser.program} cannot be started: {error.strerror or error}. Open {address} in a browser.")
             return
@@ -156,12 +180,12 @@ def _keep(browser: Browser, address: str, warn: Callable[[str], None], ended: th
         ended.wait(_PAUSE)
 
 
-def _show(browser: Browser, address: str, ended: threading.Event, printing: bool) -> int:
+def _show(command: Callable[[Path], list[str]], ended: threading.Event) -> int:
     """Run the browser once, until it ends or has to; return its code."""
     parent = _MEMORY if os.access(_MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="publicai-edge-screen-", dir=parent, ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
-            browser.command(address, Path(folder), printing=printing),
+            command(Path(folder)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,  # browsers tell there what nobody here asked

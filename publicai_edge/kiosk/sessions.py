@@ -33,6 +33,11 @@ class Session:
         self._turns: dict[str, deque[Turn]] = {}
         self._stop: asyncio.Event | None = None
 
+    @property
+    def cookie(self) -> dict[str, str]:
+        """The header that gives the patron's browser the token."""
+        return {"set-cookie": f"{COOKIE}={self.token}; Path=/api; HttpOnly; SameSite=Strict"}
+
     def turns(self, service: str) -> tuple[Turn, ...]:
         """Return the last turns with a service, oldest first."""
         return tuple(self._turns.get(service, ()))

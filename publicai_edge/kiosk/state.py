@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.engine.protocol import Engine
+from publicai_edge.kiosk.dictation import Dictation
 from publicai_edge.kiosk.embedding import Embeddings
 from publicai_edge.kiosk.library import Library
 from publicai_edge.kiosk.sessions import Sessions
@@ -31,6 +32,7 @@ class Kiosk:
     started: float = field(default_factory=time.monotonic)
     staff: Desk | None = None
     printing: bool = True
+    dictation: Dictation | None = None
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -21,12 +21,15 @@ _F16_BYTES = 2  # what the model's bytes per token are told in
 
 @dataclass(frozen=True)
 class Need:
-    """What a bundle takes of a device, in bytes; ``readers``: the processes that read its ZIM files."""
+    """What a bundle takes of a device, in bytes.
+
+    ``others``: the processes that read its ZIM files, and the one that writes down what is said.
+    """
 
     disk: int
     weights: int
     cache: int
-    readers: int = 0
+    others: int = 0
 
     @property
     def memory(self) -> int:
@@ -36,7 +39,7 @@ class Need:
     @property
     def programs(self) -> int:
         """The programs, and the system under them."""
-        return _PROGRAM_BYTES + self.readers + _SYSTEM_BYTES
+        return _PROGRAM_BYTES + self.others + _SYSTEM_BYTES
 
 
 def check(
@@ -45,8 +48,9 @@ def check(
     payload: Mapping[str, Blob],
     warm_tokens: Mapping[str, int],
     model_folder: str,
+    speech: int = 0,
 ) -> dict[str, int]:
-    """Return the bundle's disk and expected memory in bytes.
+    """Return the bundle's disk and expected memory in bytes; ``speech``: of the process for dictation.
 
     Raises:
         RecipeError: either is over the recipe's ``[target]``, or the context is over the model's.
@@ -59,7 +63,7 @@ def check(
         )
     disk = sum(blob.size for blob in payload.values())
     weights = sum(blob.size for path, blob in payload.items() if path.startswith(f"{model_folder}/"))
-    need = Need(disk, weights, _cache(recipe, model, warm_tokens), _readers(recipe))
+    need = Need(disk, weights, _cache(recipe, model, warm_tokens), _readers(recipe) + speech)
     for problem, instead in _problems(recipe.target, need):
         raise RecipeError(
             f"The bundle does not fit the device: {problem}.",
@@ -68,9 +72,11 @@ def check(
     return {"disk_bytes": need.disk, "memory_bytes": need.memory, "kv_cache_bytes": need.cache}
 
 
-def too_large(recipe: Recipe, model: Mapping[str, Any], model_bytes: int, other_bytes: int) -> str | None:
+def too_large(
+    recipe: Recipe, model: Mapping[str, Any], model_bytes: int, other_bytes: int, speech: int = 0
+) -> str | None:
     """Return why a model of this size does not fit the device beside the bundle's other files, or None."""
-    need = Need(model_bytes + other_bytes, model_bytes, _cache(recipe, model, {}), _readers(recipe))
+    need = Need(model_bytes + other_bytes, model_bytes, _cache(recipe, model, {}), _readers(recipe) + speech)
     return next((problem for problem, _ in _problems(recipe.target, need)), None)
 
 

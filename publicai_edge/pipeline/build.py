@@ -12,7 +12,18 @@ from publicai_edge import __version__
 from publicai_edge.artifact import Blob, FileSet
 from publicai_edge.bundle import pack, questions
 from publicai_edge.engine.onnx.folder import MODEL_FILE as ONNX_FILE
-from publicai_edge.pipeline import budget, describe, fetching, model, onnx_chat, reading, stages, texts, tuned
+from publicai_edge.pipeline import (
+    budget,
+    describe,
+    dictation,
+    fetching,
+    model,
+    onnx_chat,
+    reading,
+    stages,
+    texts,
+    tuned,
+)
 from publicai_edge.pipeline.options import Options
 from publicai_edge.pipeline.prepared import Prepared, prepare
 from publicai_edge.pipeline.reading import Decided
@@ -80,6 +91,7 @@ def build(recipe_path: Path, options: Options) -> Built:
         "convert": ready.converted.facts if ready.converted else None,
         "index": ready.indexed.facts if ready.indexed else None,
         "zim": list(ready.zim_facts),
+        "dictation": ready.speech.step.facts if ready.speech else None,
         "warm": warmed.facts,
     }
     payload = _payload(files, ready.embedding, ready.indexed, warmed) | dict(
@@ -87,7 +99,10 @@ def build(recipe_path: Path, options: Options) -> Built:
     )
     payload |= dict(ahead.files.prefixed(describe.STATES_FOLDER)) if ahead else {}
     payload |= dict(ready.zims.prefixed(KNOWLEDGE_FOLDER)) | dict(runtime)
-    facts["budget"] = budget.check(ready.recipe, ready.inspected.facts, payload, warmed.facts["tokens"], MODEL_FOLDER)
+    payload |= dict(ready.speech.files.prefixed(dictation.FOLDER)) if ready.speech else {}
+    facts["budget"] = budget.check(
+        ready.recipe, ready.inspected.facts, payload, warmed.facts["tokens"], MODEL_FOLDER, ready.speech_memory
+    )
     facts["engine"] = settings.to_json()
     content = _content(options.store, ready, payload, facts, warmed.files, settings)
     folder, written = pack.write(content, options.output, options.store, options.progress)

@@ -1,6 +1,6 @@
 """Fetch what a recipe names into the store, and pin what it resolved to.
 
-A pin stands for one role: ``model``, ``embedding``, ``zim-1`` for the first of its ZIM files,
+A pin stands for one role: ``model``, ``embedding``, ``dictation``, ``zim-1`` for the first of its ZIM files,
 ``texts-1`` for the first of the recipe's texts, and so on.
 """
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from publicai_edge.artifact import FileSet
+from publicai_edge.engine.speech.folder import FILES as SPEECH_FILES
 from publicai_edge.errors import HostError
 from publicai_edge.pipeline.options import Options
 from publicai_edge.recipe import Quality, Recipe, lock
@@ -106,6 +107,8 @@ def _model_parts(recipe: Recipe, options: Options) -> Iterator[_Part]:
         yield _Part("model", model.source, model.revision, model.sha256, only)
     if embedding and options.embedding is None:
         yield _Part("embedding", embedding.source, embedding.revision, embedding.sha256, EMBEDDING_FILES)
+    if spoken := recipe.dictation:
+        yield _Part("dictation", spoken.source, spoken.revision, spoken.sha256, SPEECH_FILES)
 
 
 def _zim_parts(recipe: Recipe) -> Iterator[_Part]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from publicai_edge import gguf
+from publicai_edge.engine.speech.folder import SpeechFolder
 from publicai_edge.errors import ModelError, NotFoundError, RecipeError
 from publicai_edge.knowledge.zim.check import require_magic
 from publicai_edge.pipeline import candidates
@@ -34,6 +35,8 @@ def check(recipe: Recipe, recipe_path: Path, store: Store) -> None:
         _check_model(recipe, place)
     if recipe.embedding and (place := _place("embedding", recipe.embedding.source, base, pins, store)):
         _check_folder("embedding", recipe.embedding.source, place)
+    if recipe.dictation and (place := _place("dictation", recipe.dictation.source, base, pins, store)):
+        SpeechFolder.open(place)
     for number, item in enumerate(recipe.knowledge.zim if recipe.knowledge else (), 1):
         if place := _place(zim_role(number), item.source, base, pins, store):
             require_magic(place, f"knowledge.zim: {item.source}")

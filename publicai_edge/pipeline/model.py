@@ -69,7 +69,7 @@ def make(runner: Runner, ready: Prepared, options: Options) -> Made:
         reference_of(ready, original),
         ready.pins,
         questions_of(ready, options),
-        lambda size: budget.too_large(recipe, inspected, size, ready.other_bytes),
+        lambda size: budget.too_large(recipe, inspected, size, ready.other_bytes, ready.speech_memory),
         options.output / f"{recipe.bundle.name}-{recipe.bundle.version}",
     )
     return Made(chosen.step, chosen.report, quality.facts(chosen.report))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from publicai_edge import gguf, host
 from publicai_edge.bench import machine
+from publicai_edge.engine.speech import process_bytes
+from publicai_edge.engine.speech.folder import FILES as SPEECH_FILES
 from publicai_edge.errors import ModelError, RecipeError
 from publicai_edge.pipeline import candidates
 from publicai_edge.pipeline.fetching import EMBEDDING_FILES, MODEL_FILES, zim_role
@@ -120,12 +122,19 @@ def plan(recipe: Recipe, recipe_path: Path, profile: device.Profile, options: Op
                 size = sum(entry.size for entry in found.files.values())
                 other += size // 4 if wanted.quantize == "int8" else size
                 download, transferred = download + found.download, transferred + found.transferred
+        speech = 0
+        if spoken := recipe.dictation:
+            request = Request(spoken.source, spoken.revision, spoken.sha256, base, SPEECH_FILES)
+            with fetcher.peek(request, known.get("dictation")) as found:
+                size = sum(entry.size for entry in found.files.values())
+                other, speech = other + size, process_bytes(size)
+                download, transferred = download + found.download, transferred + found.transferred
         for number, item in enumerate(recipe.knowledge.zim if recipe.knowledge else (), 1):
             request = Request(item.source, item.revision, item.sha256, base)
             with fetcher.peek(request, known.get(zim_role(number))) as found:
                 other += sum(entry.size for entry in found.files.values())
                 download, transferred = download + found.download, transferred + found.transferred
-        return _judged(recipe, profile, models, _use(recipe, other), download, transferred)
+        return _judged(recipe, profile, models, _use(recipe, other, speech), download, transferred)
 
 
 def _judged(
@@ -236,7 +245,7 @@ def _chosen(recipe: Recipe, models: Sequence[Model]) -> list[Model]:
     return [model for model in models if model.type == candidates.base(wanted.type).upper()]
 
 
-def _use(recipe: Recipe, other_disk: int) -> Use:
+def _use(recipe: Recipe, other_disk: int, speech: int) -> Use:
     prompts = {
         f"{service.id} {language}": text for service in recipe.services for language, text in service.prompt.items()
     }
@@ -254,6 +263,7 @@ def _use(recipe: Recipe, other_disk: int) -> Use:
         recipe.embedding is not None,
         len(recipe.knowledge.zim) if recipe.knowledge else 0,
         recipe.knowledge.composes if recipe.knowledge else 0,
+        speech,
     )
 
 

@@ -11,7 +11,8 @@ from publicai_edge import gguf
 from publicai_edge.artifact import Blob, FileSet
 from publicai_edge.bundle import questions
 from publicai_edge.errors import RecipeError
-from publicai_edge.pipeline import candidates, describe, fetching, onnx_chat, stages, texts
+from publicai_edge.pipeline import candidates, describe, dictation, fetching, onnx_chat, stages, texts
+from publicai_edge.pipeline.dictation import Speech
 from publicai_edge.pipeline.documents import find_documents
 from publicai_edge.pipeline.options import Options
 from publicai_edge.pipeline.steps import Runner, StepResult
@@ -48,6 +49,7 @@ class Prepared:
         indexed: the index of the documents.
         zims: the ZIM files, by name.
         zim_facts: what each says of itself.
+        speech: the speech model's files, and the step that checked them; None where the recipe has none.
     """
 
     recipe: Recipe
@@ -60,12 +62,19 @@ class Prepared:
     indexed: StepResult | None
     zims: FileSet
     zim_facts: tuple[dict[str, Any], ...]
+    speech: Speech | None = None
 
     @property
     def other_bytes(self) -> int:
-        """What the bundle holds beside the model: the search model and the index."""
+        """What the bundle holds beside the model: the search model, the index, ZIM files, the speech model."""
         others = [*(self.embedding or ()), *(self.indexed.files if self.indexed else ()), *self.zims]
+        others += self.speech.files if self.speech else ()
         return sum(blob.size for _, blob in others)
+
+    @property
+    def speech_memory(self) -> int:
+        """Bytes that the process takes that writes down what is said; 0 where there is none."""
+        return self.speech.memory if self.speech else 0
 
 
 def prepare(recipe: Recipe, recipe_path: Path, runner: Runner, options: Options) -> Prepared:
@@ -87,10 +96,11 @@ def prepare(recipe: Recipe, recipe_path: Path, runner: Runner, options: Options)
         found = inspected.facts
         candidates.check_source(recipe.quantize, found["quantization"], found["quantized"], name_of(recipe, options))
     zims, zim_facts = _zims(runner, recipe, pins)
+    speech = dictation.check(runner, recipe, pins)
     fetching.write_lock(recipe_path, pins, options)  # not before: what cannot be used is not worth pinning
     embedding, converted = _make_embedding(runner, recipe, pins, options)
     indexed = _index(runner, recipe, inputs, embedding)
-    return Prepared(recipe, inputs, pins, original, inspected, embedding, converted, indexed, zims, zim_facts)
+    return Prepared(recipe, inputs, pins, original, inspected, embedding, converted, indexed, zims, zim_facts, speech)
 
 
 def reference_of(ready: Prepared, original: Blob) -> "Reference":
@@ -125,7 +135,7 @@ def check_inputs(recipe: Recipe, base: Path, options: Options) -> Inputs:
         if asked := questions.of(recipe):
             questions.check_sources(asked, [*documents, *(item.file_name for item in recipe.knowledge.zim)])
     licences = {}
-    for what, part in (("model", recipe.model), ("embedding", recipe.embedding)):
+    for what, part in (("model", recipe.model), ("embedding", recipe.embedding), ("dictation", recipe.dictation)):
         if part:
             given = base / part.license_file if part.license_file else None
             licences[what] = texts.licence_text(part.license, given, what)

@@ -122,7 +122,10 @@ class _Many:
     def _fits(self, name: str, kv_type: str) -> str | None:
         recipe = self._recipe
         recipe = recipe.model_copy(update={"engine": recipe.engine.model_copy(update={"kv_type": kv_type})})
-        return budget.too_large(recipe, self._ready.inspected.facts, self._sizes[name], self._ready.other_bytes)
+        ready = self._ready
+        return budget.too_large(
+            recipe, ready.inspected.facts, self._sizes[name], ready.other_bytes, ready.speech_memory
+        )
 
     def path(self, name: str) -> Path:
         return self._files(name)

@@ -54,6 +54,7 @@ class Use:
         search: whether there is a search model.
         zims: ZIM files, of which a process of its own reads each.
         composing: conversations' worth of memory that putting passages together takes beside the patrons'.
+        speech: bytes of the process that writes down what is said; 0 where there is none.
     """
 
     context: int
@@ -65,6 +66,7 @@ class Use:
     search: bool
     zims: int = 0
     composing: int = 0
+    speech: int = 0
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def forecast(model: Model, use: Use, device: Profile, wanted: Wanted = Wanted())
     """Return what is expected."""
     cells = warm.cells(use.context, use.patrons + use.composing) + use.shared_tokens
     need = replace(fit.need(model.header, cells=cells, outputs=use.patrons), weights=model.size)
-    beside = _SERVER_BYTES + (_SEARCH_BYTES if use.search else 0) + use.zims * zim.READER_BYTES
+    beside = _SERVER_BYTES + (_SEARCH_BYTES if use.search else 0) + use.zims * zim.READER_BYTES + use.speech
     stored = use.shared_tokens * fit.kv_bytes_per_cell(model.header)
     speed = device.speed
     first = rate = None

@@ -2,11 +2,23 @@
 
 from publicai_edge.recipe.fields import Words
 from publicai_edge.recipe.load import load, parse
-from publicai_edge.recipe.model import Embedding, Engine, Knowledge, Model, Recipe, Service, Steward, Target, Zim
+from publicai_edge.recipe.model import (
+    Dictation,
+    Embedding,
+    Engine,
+    Knowledge,
+    Model,
+    Recipe,
+    Service,
+    Steward,
+    Target,
+    Zim,
+)
 from publicai_edge.recipe.quality import AUTO, Quality, Quantize, Question, Texts
 
 __all__ = [
     "AUTO",
+    "Dictation",
     "Embedding",
     "Engine",
     "Knowledge",

@@ -123,6 +123,27 @@ class Embedding(Table):
     """Build fails when the converted model's vectors fall below this mean cosine to the original's."""
 
 
+class Dictation(Table):
+    """The model that writes down what patrons say, where they may speak instead of typing."""
+
+    source: Source
+    """Where its folder is: Whisper in ONNX, laid out for transformers.js, such as hf:onnx-community/whisper-tiny/."""
+    revision: str | None = None
+    """For hf: a branch, tag or commit."""
+    sha256: Sha256 | None = None
+    """Digest of the downloaded file set; the lock file pins every file in any case."""
+    name: Annotated[str, Field(min_length=1)]
+    """The model's published name."""
+    license: Annotated[str, Field(min_length=1)]
+    """SPDX identifier of its licence."""
+    license_url: str
+    """Where the licence was stated."""
+    license_file: Annotated[str, AfterValidator(glob_path)] | None = None
+    """File with the licence's full text, relative to this recipe; not needed for Apache-2.0."""
+    max_seconds: Annotated[int, Field(ge=5, le=30)] = 30
+    """Longest recording, in seconds; it ends by itself then."""
+
+
 class Zim(Table):
     """A ZIM file, such as those of Kiwix: an encyclopedia or other web site, searched by the index it brings."""
 
@@ -289,6 +310,7 @@ class Recipe(Table):
     quantize: Quantize = Quantize()
     quality: Quality | None = None
     embedding: Embedding | None = None
+    dictation: Dictation | None = None
     knowledge: Knowledge | None = None
     target: Target = Target()
     engine: Engine = Engine()
@@ -319,7 +341,7 @@ class Recipe(Table):
             found += question_problems(place, service.questions, languages, search=service.search)
         found += onnx_problems(self.model.engine, self.model.file, self.quantize, self.quality)
         found += quality_problems(self.quantize, self.quality, self.bundle.languages, [s.id for s in self.services])
-        for what, holder in (("model", self.model), ("embedding", self.embedding)):
+        for what, holder in (("model", self.model), ("embedding", self.embedding), ("dictation", self.dictation)):
             if holder and holder.license not in self.policy.licenses:
                 allowed = ", ".join(self.policy.licenses)
                 found.append(f"{what}.license is {holder.license!r}; [policy] licenses allows {allowed}")

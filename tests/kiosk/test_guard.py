@@ -29,6 +29,7 @@ ROUTES = [
     ("POST", "/api/ask"),
     ("POST", "/api/session/end"),
     ("POST", "/api/slip"),
+    ("POST", "/api/dictation"),
     ("GET", "/staff"),
     ("GET", "/api/staff"),
     ("POST", "/api/staff/session"),

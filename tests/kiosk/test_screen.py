@@ -38,6 +38,15 @@ def test_only_where_it_is_wanted_the_browser_prints_and_then_without_a_dialog(tm
     assert 'user_pref("print.always_print_silent", true);' in (tmp_path / "user.js").read_text()
 
 
+def test_only_where_the_bundle_takes_dictation_the_page_has_the_microphone_without_a_dialog(tmp_path: Path) -> None:
+    assert screen._LISTENING_OPTION not in Browser("chromium").command(ADDRESS, tmp_path)
+    assert screen._LISTENING_OPTION in Browser("chromium").command(ADDRESS, tmp_path, listening=True)
+    Browser("firefox").command(ADDRESS, tmp_path)
+    assert "media." not in (tmp_path / "user.js").read_text()
+    Browser("firefox").command(ADDRESS, tmp_path, listening=True)
+    assert 'user_pref("media.navigator.permission.disabled", true);' in (tmp_path / "user.js").read_text()
+
+
 @pytest.fixture
 def notes(tmp_path: Path) -> Path:
     return tmp_path / "notes"

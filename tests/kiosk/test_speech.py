@@ -1,4 +1,4 @@
-"""Reading aloud: with a voice of this computer only, sentence by sentence, and never listening.
+"""Reading aloud: with a voice of this computer only, sentence by sentence.
 
 A browser without a screen has no voices; these are played by a few lines of script that note what they are told to say.
 """
@@ -150,7 +150,8 @@ def test_a_voice_reads_its_own_language_and_script(
     page.close()
 
 
-def test_the_page_never_listens() -> None:
+def test_the_browsers_own_recognition_is_never_used_and_one_file_alone_asks_for_the_microphone() -> None:
     for item in (resources.files("publicai_edge.kiosk") / "page").iterdir():
         text = item.read_text("utf-8")
-        assert not any(name in text for name in ("SpeechRecognition", "getUserMedia", "MediaRecorder")), item.name
+        assert not any(name in text for name in ("SpeechRecognition", "MediaRecorder")), item.name
+        assert "getUserMedia" not in text or item.name == "recording.js", item.name

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import grimp
+import numpy as np
 
+from publicai_edge.cli import standalone
 from publicai_edge.knowledge.extract import SUFFIXES
 from publicai_edge.pipeline import runtimes
 from publicai_edge.pipeline.build import Built
 from publicai_edge.runtime import freeze, packages, samples
-from tests.conftest import ROOT
+from tests import spoken
+from tests.conftest import ROOT, downloads
 
 _PAYLOAD = {
     "documents": {name: base64.b64encode(data).decode() for name, data in samples.documents().items()},
@@ -28,6 +31,12 @@ for name in json.loads(sys.argv.pop(1)):
 from publicai_edge.cli import standalone
 """
 _CHECK = f"{_WITHOUT}print(json.dumps(standalone.check(json.loads(sys.argv[1]), None)))"
+_WRITE_DOWN = f"""{_WITHOUT}
+import numpy
+from pathlib import Path
+from publicai_edge.engine.speech.whisper import Whisper
+print(Whisper.open(Path(sys.argv[1])).write_down(numpy.load(sys.argv[2]), "en"))
+"""
 _ASK = f"{_WITHOUT}standalone.main()"
 
 
@@ -55,6 +64,15 @@ def test_the_program_does_all_without_what_a_runtime_leaves_out(tmp_path: Path) 
     said = json.loads(done.stdout.splitlines()[-1])
     assert said["documents"] == sorted(_PAYLOAD["documents"])
     assert said["zim"] is False
+
+
+def test_what_is_said_is_written_down_without_what_a_runtime_leaves_out(tmp_path: Path) -> None:
+    model = spoken.folder(downloads(), tmp_path / "whisper")
+    np.save(tmp_path / "said.npy", spoken.say(spoken.SENTENCE))
+    done = without(tmp_path, _WRITE_DOWN, str(model), str(tmp_path / "said.npy"))
+    assert done.returncode == 0, done.stderr
+    assert "library" in done.stdout
+    assert "publicai_edge.engine.speech.worker" in standalone.CHILDREN
 
 
 def test_the_program_answers_from_documents_without_what_a_runtime_leaves_out(demo: Built, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 // The page: which view is shown, and what each button does. Nothing is kept in the browser's storage.
 
 import * as answer from "./answer.js";
+import * as dictation from "./dictation.js";
 import { drawNames, drawServices } from "./facts.js";
 import { watchIdle } from "./idle.js";
 import * as kiosk from "./kiosk.js";
@@ -53,6 +54,7 @@ function inUse() {
 
 function setLanguage(code) {
   speech.stop();
+  dictation.drop();
   useLanguage(facts, code);
   drawNames(facts);
   drawServices(facts, openService);
@@ -60,6 +62,7 @@ function setLanguage(code) {
   byId("question").placeholder = say("ask.placeholder");
   if (endedNote) byId("ended-text").textContent = say(endedNote);
   speech.refresh();
+  dictation.refresh();
   showTitle();
 }
 
@@ -94,6 +97,7 @@ function openStart(fresh = false) {
 
 function leaveResult() {
   speech.stop();
+  dictation.drop();
   stopStream();
   answer.keepEarlier(asked);
   asked = "";
@@ -124,8 +128,17 @@ function emptyQuestion() {
   });
 }
 
-function setProblem(key) {
-  byId("problem").textContent = key ? say(key) : "";
+// What was said, behind what was there, to be read before it is asked.
+function insertSaid(text) {
+  const field = byId("question");
+  field.value = [field.value.trimEnd(), text].filter(Boolean).join(" ");
+  field.dispatchEvent(new Event("input"));
+  field.focus();
+  field.setSelectionRange(field.value.length, field.value.length);
+}
+
+function setProblem(key, values = {}) {
+  byId("problem").textContent = key ? say(key, values) : "";
   if (key) byId("question").setAttribute("aria-invalid", "true");
   else byId("question").removeAttribute("aria-invalid");
 }
@@ -176,6 +189,7 @@ async function submit(event) {
 }
 
 function openResult(text) {
+  dictation.drop();
   asked = text;
   byId("asked").textContent = text;
   byId("asked").lang = language();
@@ -363,7 +377,10 @@ function wire() {
   byId("stop").addEventListener("click", stop);
   if (facts.printing) byId("print").addEventListener("click", printAnswer);
   else byId("print").remove();
-  byId("to-services").addEventListener("click", () => show("choose", "choose-title"));
+  byId("to-services").addEventListener("click", () => {
+    dictation.drop();
+    show("choose", "choose-title");
+  });
   byId("to-answer").addEventListener("click", closeDocument);
   byId("to-answer-too").addEventListener("click", closeDocument);
   byId("end").addEventListener("click", () => end());
@@ -377,7 +394,16 @@ function wire() {
     passages.hideNeedlessButtons();
   });
   speech.wire(() => idle.active());
+  dictation.wire(facts, {
+    insert: insertSaid,
+    problem: (key, values) => {
+      setProblem(key, values);
+      byId("question").removeAttribute("aria-invalid"); // what is in the field is as good as before
+    },
+    active: () => idle.active(),
+  });
   addEventListener("resize", passages.hideNeedlessButtons);
+  addEventListener("pagehide", dictation.drop);
   addEventListener("pagehide", leave);
   addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();

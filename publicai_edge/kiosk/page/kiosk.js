@@ -29,6 +29,19 @@ export async function endSession() {
   return (await ending).ok;
 }
 
+// Returns { text }, or { code, retry_after } where it was not written down.
+export async function dictate(samples, language, signal) {
+  await ending?.catch(() => {});
+  const response = await post(`/api/dictation?language=${encodeURIComponent(language)}`, null, {
+    headers: { "Content-Type": "application/octet-stream" },
+    body: samples,
+    signal,
+  });
+  if (response.ok) return response.json();
+  const { error } = await response.json().catch(() => ({ error: {} }));
+  return { code: error?.code ?? "failed", retry_after: response.headers.get("Retry-After") };
+}
+
 // Yields the events of an answer, one JSON object a line.
 export async function* ask(question, signal) {
   await ending?.catch(() => {});

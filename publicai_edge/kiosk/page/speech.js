@@ -1,6 +1,6 @@
 // Reads aloud, sentence by sentence, with a voice that this computer has. Many browsers also list voices that a server
 // speaks: those would be told what a patron reads, so a voice counts only where the browser says that it is local.
-// Listening to a patron is left out for the same reason: browsers send what they hear to a server.
+// Listening is the kiosk's own work, see dictation.js.
 
 import { put } from "./words.js";
 

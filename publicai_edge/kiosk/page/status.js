@@ -83,7 +83,8 @@ function draw() {
   put("celsius", known(machine.celsius, (value) => unit(value, "celsius")));
   put("memory", known(machine.memory_total, (total) =>
     say("operator.of", { count: gigabytes(machine.memory_available), all: gigabytes(total) })));
-  put("memory-kiosk", known(machine.memory_web, (web) => gigabytes(web + (machine.memory_worker ?? 0) + (machine.memory_zim ?? 0))));
+  const others = ["memory_worker", "memory_zim", "memory_dictation"].map((name) => machine[name] ?? 0);
+  put("memory-kiosk", known(machine.memory_web, (web) => gigabytes(others.reduce((sum, each) => sum + each, web))));
   drawBundle(bundle);
   drawSummary();
 }

@@ -5,7 +5,6 @@ the process, in native code too. It writes no file and leaves no core file: requ
 leave in its memory is overwritten when the kiosk says that nobody waits (see :mod:`publicai_edge.scrub`).
 """
 
-import contextlib
 import json
 import os
 import signal
@@ -14,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from publicai_edge.child import claim_stdout, write_whole
-from publicai_edge.host import refuse_core_files
+from publicai_edge.child import claim_stdout, confine_this_process, time_this_process, write_whole
 from publicai_edge.knowledge.zim.archive import ZimFile
 from publicai_edge.scrub import overwrite_what_is_freed, scrub
 
@@ -32,18 +30,18 @@ class Settings:
 
 def _serve(settings: Settings) -> None:
     channel = claim_stdout()
-    _limit(settings.memory_bytes)
+    confine_this_process(settings.memory_bytes)
 
     def send(answer: dict[str, Any]) -> None:
         write_whole(channel.fileno(), json.dumps(answer).encode() + b"\n")
 
     def serve(line: str) -> None:
-        _time(settings.seconds)
+        time_this_process(settings.seconds)
         answer = _answer(opened, json.loads(line), settings)
-        _time(0)
+        time_this_process(0)
         send(answer)
 
-    _time(settings.seconds)
+    time_this_process(settings.seconds)
     try:
         opened = ZimFile(Path(settings.path))
         opened.forget()  # what libzim makes at its first search, and keeps, would be put where words had been
@@ -76,22 +74,6 @@ def _answer(opened: ZimFile, request: dict[str, Any], settings: Settings) -> dic
     except Exception as error:  # noqa: BLE001 - libzim and lxml raise whatever a damaged article leads them to
         return {"error": f"it is damaged ({type(error).__name__})"}  # their own words may quote the question
     return {"error": "it was asked for what it does not do"}
-
-
-def _time(seconds: int) -> None:
-    if sys.platform != "win32":
-        signal.alarm(seconds)
-
-
-def _limit(memory_bytes: int) -> None:
-    refuse_core_files()
-    if sys.platform == "win32":
-        return
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    with contextlib.suppress(OSError, ValueError):  # macOS does not limit address space
-        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
 
 if __name__ == "__main__":
