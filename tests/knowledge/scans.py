@@ -22,6 +22,7 @@ def picture(
     degrees: float = 0.7,
     grain: float = 12,
     size: tuple[int, int] = A4,
+    whole: bool = False,
     seed: int = 1,
 ) -> Image.Image:
     """Return a page with the text's lines, broken where they are too long; "# " begins a heading.
@@ -33,6 +34,7 @@ def picture(
         degrees: how far the page lies askew.
         grain: standard deviation of the noise, of 255.
         size: of the page, in pixels.
+        whole: the whole page, and not as much of it as the text takes, which is recognised sooner.
         seed: of the noise.
     """
     page = Image.new("L", size, 250)
@@ -45,6 +47,7 @@ def picture(
             draw.text((MARGIN, y), part, font=type_, fill=25)
             y += type_.size * (1.4 if part else 0.8)
     assert y < size[1], "the text does not fit on the page"
+    page = page if whole else page.crop((0, 0, size[0], min(size[1], int(y) + MARGIN)))
     return scanned(page, degrees=degrees, grain=grain, seed=seed)
 
 
