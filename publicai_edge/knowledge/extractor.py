@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
@@ -60,6 +60,8 @@ class Extractor:
     def extract(self, path: Path, name: str, tell: Callable[[int, int], None] | None = None) -> Extracted:
         """Return the blocks of the document at ``path``.
 
+        Where recognising a page ends the reader, the pages that have text of their own are still read.
+
         Args:
             path: the file.
             name: what it is called in messages; its suffix tells the format.
@@ -68,10 +70,25 @@ class Extractor:
         Raises:
             DocumentError: it cannot be read within the limits; the message is the reason alone.
         """
+        answer = self._ask(path, name, tell, recognize=True)
+        if isinstance(answer, Extracted):
+            return answer
+        if not answer.facts["page"]:
+            raise answer
+        typed = self._ask(path, name, None, recognize=False)
+        if not isinstance(typed, Extracted):
+            raise answer
+        return replace(typed, warnings=(*typed.warnings, f"has pages that are left out: {answer.message}"))
+
+    def _ask(
+        self, path: Path, name: str, tell: Callable[[int, int], None] | None, *, recognize: bool
+    ) -> Extracted | DocumentError:
+        """Return what the reader answers; its error too, with the ``page`` it recognised when it ended, or 0."""
         process = self._process or self._start()
         page = 0
+        request = {"path": str(path), "name": name, "recognize": recognize}
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(json.dumps({"path": str(path), "name": name}) + "\n")  # type: ignore[union-attr]
+            process.stdin.write(json.dumps(request) + "\n")  # type: ignore[union-attr]
             process.stdin.flush()  # type: ignore[union-attr]
             while (answer := process.stdout.readline()).endswith("\n"):  # type: ignore[union-attr]
                 data = json.loads(answer)
@@ -80,7 +97,7 @@ class Extractor:
                 page, done, total = data["recognizing"]
                 if tell:
                     tell(done, total)
-        raise self._died(page)
+        return self._died(page)
 
     def _start(self) -> "subprocess.Popen[str]":
         self._process = subprocess.Popen(
@@ -99,9 +116,9 @@ class Extractor:
         what = f"recognising its page {page}" if page else "reading it"
         if code == -signal.SIGALRM:
             seconds = self._limits.page_seconds if page else self._limits.seconds
-            return DocumentError(f"{what} takes longer than {seconds} s")
+            return DocumentError(f"{what} takes longer than {seconds} s", page=page)
         how = signal.Signals(-code).name if code < 0 else f"code {code}"
-        return DocumentError(f"{what} crashed the reader ({how})")
+        return DocumentError(f"{what} crashed the reader ({how})", page=page)
 
     def _close(self) -> int:
         process, self._process = self._process, None
@@ -124,9 +141,9 @@ class Extractor:
         self._close()
 
 
-def _settled(answer: dict[str, Any]) -> Extracted:
+def _settled(answer: dict[str, Any]) -> Extracted | DocumentError:
     if "error" in answer:
-        raise DocumentError(answer["error"], hint=answer.get("hint"))
+        return DocumentError(answer["error"], hint=answer["hint"], page=0)
     return Extracted.from_json(answer)
 
 
@@ -137,7 +154,7 @@ def _serve(limits: Limits) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         signal.alarm(limits.seconds)  # its default action ends the process, in native code too
-        answer = json.dumps(_answer(request, limits, scans))
+        answer = json.dumps(_answer(request, limits, scans if request["recognize"] else None))
         signal.alarm(0)
         channel.write(answer + "\n")
         channel.flush()
@@ -160,14 +177,14 @@ def _scans(channel: TextIO, limits: Limits) -> "Scans":
     return PageScans(limits.scanned_pages, tell)
 
 
-def _answer(request: dict[str, str], limits: Limits, scans: "Scans | None") -> dict[str, object]:
+def _answer(request: dict[str, Any], limits: Limits, scans: "Scans | None") -> dict[str, object]:
     try:
         name = request["name"]
         return extract(Path(request["path"]), name, limits.file_bytes, limits.characters, scans).to_json()
     except DocumentError as error:
         return {"error": error.message, "hint": error.hint}
     except MemoryError:
-        return {"error": "it needs more memory than one document may use"}
+        return {"error": "it needs more memory than one document may use", "hint": None}
 
 
 def _limit_memory(size: int) -> None:

@@ -321,11 +321,27 @@ def test_a_page_that_takes_too_long_is_named_and_the_next_document_is_read(scan:
         assert extractor.extract(tmp_path / "after", "after.md").blocks
 
 
+def test_a_page_that_ends_the_reader_leaves_those_that_have_text(scan: bytes, tmp_path: Path) -> None:
+    (tmp_path / "mixed").write_bytes(joined(typed(MIXED), scan))
+    with Extractor(Limits(scanned_pages=9, page_seconds=1, memory_bytes=ocr.MEMORY_BYTES)) as extractor:
+        found = extractor.extract(tmp_path / "mixed", "mixed.pdf")
+    assert text_of(found) == MIXED
+    assert found.warnings == ("has pages that are left out: recognising its page 2 takes longer than 1 s",)
+
+
+def test_pages_over_the_most_leave_those_that_have_text(scan: bytes, read: Callable[..., Extracted]) -> None:
+    found = read(joined(typed(MIXED), scan), ocr.recognizing(Limits(), pages=1))
+    assert text_of(found) == MIXED
+    assert "at most 1 of one document" in found.warnings[0]
+
+
 def test_a_reader_that_nobody_listens_to_stops_at_the_next_page(tmp_path: Path) -> None:
     (tmp_path / "scan.pdf").write_bytes(scans.pdf([scans.picture(FLOOD, whole=True)] * 60))
     process = Extractor(ocr.recognizing(Limits(), pages=100))._start()
     try:
-        process.stdin.write(json.dumps({"path": str(tmp_path / "scan.pdf"), "name": "scan.pdf"}) + "\n")  # type: ignore[union-attr]
+        process.stdin.write(
+            json.dumps({"path": str(tmp_path / "scan.pdf"), "name": "scan.pdf", "recognize": True}) + "\n"
+        )  # type: ignore[union-attr]
         process.stdin.flush()  # type: ignore[union-attr]
         assert '"recognizing"' in process.stdout.readline()  # type: ignore[union-attr]
         process.stdin.close()  # type: ignore[union-attr]

@@ -15,8 +15,8 @@ TEXTS = {
     "and fifty pence; quarrels about it are settled by the judge of the next village, who likes jam and wax.",
     "es": "La señora del mostrador ayuda también los miércoles. El niño pidió un libro sobre pingüinos y cigüeñas, "
     "y lo devolvió según las normas; ¿quién sabe cuándo abrirá otra vez el baúl de los títulos más antiguos?",
-    "fr": "L'été dernier, la bibliothèque a prêté des œuvres à plusieurs élèves. Où est né le maïs ? Là-bas, près de la "
-    "forêt, dit le garçon ; hélas, aucun guide ne l'a noté, même pas à Noël, sur l'île où l'on goûte le cidre.",
+    "fr": "L'été dernier, la bibliothèque a prêté des œuvres à plusieurs élèves. Où est né le maïs ? Là-bas, près de "
+    "la forêt, dit le garçon ; hélas, aucun guide ne l'a noté, même pas à Noël, sur l'île où l'on goûte le cidre.",
     "de": "Die Bücherei öffnet täglich um zehn. Für verlorene Ausweise zahlt man fünf Euro, größere Schäden müssen "
     "persönlich geklärt werden. Überall gilt: Süßigkeiten, Äpfel und Öl gehören nicht in die Lesesäle.",
 }

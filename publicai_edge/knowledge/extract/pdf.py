@@ -48,7 +48,12 @@ def _recognize(data: bytes, pages: list[list[Line]], scans: Scans) -> tuple[int,
     wanted = [number for number, lines in enumerate(pages, 1) if _letters(lines) < LEAST_LETTERS]
     if not wanted:
         return 0, ()
-    found, warnings = scans.read(data, wanted, len(pages))
+    try:
+        found, warnings = scans.read(data, wanted, len(pages))
+    except DocumentError as error:
+        if len(wanted) == len(pages):
+            raise
+        return 0, (f"has pages that are left out: {error.message}",)
     # What is drawn shows the page's few letters of its own as well, so the recognised lines take their place.
     better = {number: lines for number, lines in found.items() if _letters(lines) > _letters(pages[number - 1])}
     for number, lines in better.items():
