@@ -63,7 +63,8 @@ def scanned(page: Image.Image, *, degrees: float, grain: float = 12, seed: int =
 def pdf(pages: Sequence[Image.Image], quality: int = 70) -> bytes:
     """Return a PDF of pictures alone."""
     out = io.BytesIO()
-    pages[0].save(out, "PDF", save_all=True, append_images=list(pages[1:]), resolution=DOTS_PER_INCH, quality=quality)
+    how = {} if pages[0].mode == "1" else {"quality": quality}  # black and white is packed as faxes are
+    pages[0].save(out, "PDF", save_all=True, append_images=list(pages[1:]), resolution=DOTS_PER_INCH, **how)
     return out.getvalue()
 
 

@@ -143,6 +143,11 @@ def test_headings_and_paragraphs_of_a_scan_are_told_apart(scan: bytes, read: Cal
     assert found.recognized == 2
 
 
+@pytest.mark.parametrize("mode", ["1", "CMYK"])
+def test_pictures_as_scanners_store_them_are_read(mode: str, read: Callable[..., Extracted]) -> None:
+    assert "flooded 212 houses" in text_of(read(scans.pdf([scans.picture(FLOOD).convert(mode)])))
+
+
 def test_only_pages_without_text_of_their_own_are_recognised(scan: bytes, read: Callable[..., Extracted]) -> None:
     found = read(joined(typed(MIXED), scan, typed(MIXED)))
     assert found.recognized == 2
