@@ -119,7 +119,10 @@ class ReadingInfo(_Part):
 
 
 class KnowledgeInfo(_Part):
-    """The indexed documents, and the ZIM files; ``passage_words`` is how their articles are cut."""
+    """The indexed documents, and the ZIM files; ``passage_words`` is how their articles are cut.
+
+    ``ocr`` says whether pages that hold only pictures were recognised; a kiosk does the same with what staff add.
+    """
 
     file: RelativePath
     license: str
@@ -130,6 +133,7 @@ class KnowledgeInfo(_Part):
     passage_words: int = 120
     reading: ReadingInfo = ReadingInfo()
     zim: tuple[ZimInfo, ...] = ()
+    ocr: bool = False
 
 
 class ServiceInfo(_Part):

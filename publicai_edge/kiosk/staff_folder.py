@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from publicai_edge.bundle import lock
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.errors import BundleError, HostError, PublicAIError
+from publicai_edge.knowledge import ocr
 from publicai_edge.knowledge.added.catalog import Catalog
-from publicai_edge.knowledge.added.shelf import Ready, Shelf
+from publicai_edge.knowledge.added.shelf import SCANNED_PAGES, Ready, Shelf
 from publicai_edge.knowledge.extractor import Limits
 from publicai_edge.progress import Progress, Silent
 
@@ -42,7 +43,8 @@ class AddedFolder:
 
     Args:
         folder: where it is kept; made when there is something to keep.
-        bundle: has documents and a search model.
+        bundle: has documents and a search model; what its manifest says of scanned pages holds for additions, where
+            what recognises them is installed.
         limits: what one document may cost.
         later: has something done in the one thread that writes indexes.
 
@@ -59,7 +61,9 @@ class AddedFolder:
         self.lock = threading.RLock()
         self.version = 0
         self._bundle = bundle
-        self._limits = limits
+        knowledge = bundle.manifest.knowledge
+        scanned = knowledge is not None and knowledge.ocr and ocr.models() is not None
+        self._limits = ocr.recognizing(limits, SCANNED_PAGES) if scanned else limits
         self._later = later
         self._opened = threading.Event()
         self._library: AddedLibrary | None = None

@@ -29,11 +29,15 @@ class Block:
 
 @dataclass(frozen=True)
 class Extracted:
-    """What a document holds: its own title where it has one, its blocks, and what the person should know."""
+    """What a document holds: its own title where it has one, its blocks, and what the person should know.
+
+    ``recognized`` counts its pages whose text was recognised in pictures.
+    """
 
     title: str | None
     blocks: tuple[Block, ...]
     warnings: tuple[str, ...] = ()
+    recognized: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data, to cross a process boundary."""
@@ -43,7 +47,7 @@ class Extracted:
     def from_json(data: dict[str, Any]) -> "Extracted":
         """Read what :meth:`to_json` wrote."""
         blocks = tuple(Block(**block) for block in data["blocks"])
-        return Extracted(data["title"], blocks, tuple(data["warnings"]))
+        return Extracted(data["title"], blocks, tuple(data["warnings"]), data.get("recognized", 0))
 
 
 def clean(text: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from publicai_edge import child
 from publicai_edge.child import ChildResult
 from publicai_edge.errors import DocumentError
+from publicai_edge.knowledge import ocr
 from publicai_edge.knowledge.extractor import Limits
 from publicai_edge.progress import Progress
 
@@ -36,11 +37,12 @@ class Skipped:
 
 @dataclass(frozen=True)
 class IndexReport:
-    """What the index holds, and what it does not."""
+    """What the index holds, and what it does not; ``recognized`` counts pages by the document's name."""
 
     documents: int
     passages: int
     skipped: tuple[Skipped, ...]
+    recognized: Mapping[str, int]
 
 
 def build_index(
@@ -61,8 +63,10 @@ def build_index(
     Raises:
         DocumentError: there is no document, or none of them can be read.
         ModelError: the embedding model is broken.
-        HostError: the disk refuses.
+        HostError: the disk refuses, or what recognises pages is not installed.
     """
+    if settings.limits.scanned_pages:
+        ocr.require_installed()
     if not documents and not settings.may_be_empty:
         raise DocumentError(
             "There are no documents to index.",
@@ -77,4 +81,5 @@ def build_index(
     what = f"index {len(documents)} documents"
     result = child.run("publicai_edge.knowledge.index:index", payload, what=what, progress=progress)
     skipped = tuple(Skipped(**item) for item in result.value["skipped"])
-    return IndexReport(result.value["documents"], result.value["passages"], skipped), result
+    found = result.value
+    return IndexReport(found["documents"], found["passages"], skipped, found["recognized"]), result

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from publicai_edge import atomic
@@ -18,7 +19,7 @@ from publicai_edge.knowledge.blocks import Extracted
 from publicai_edge.knowledge.build import Skipped
 from publicai_edge.knowledge.extractor import Extractor, Limits
 from publicai_edge.knowledge.passages import Draft, cut
-from publicai_edge.progress import Progress
+from publicai_edge.progress import Progress, Task
 from publicai_edge.search import codes, database
 from publicai_edge.search.postings import Collected
 from publicai_edge.search.terms import terms
@@ -39,7 +40,7 @@ def index(payload: dict[str, Any], progress: Progress) -> dict[str, Any]:
     with atomic.host_errors("write the index to", out), atomic.temporary_folder(out.parent) as scratch:
         place = scratch / "index.sqlite"
         with Extractor(Limits(**settings["limits"])) as extractor, Writer(place, embedder) as writer:
-            skipped = _index_all(documents, extractor, writer, settings["passage_words"], progress)
+            skipped, recognized = _index_all(documents, extractor, writer, settings["passage_words"], progress)
             if documents and not writer.documents:
                 raise _none_readable(skipped)
         atomic.fsync_path(place)
@@ -49,26 +50,58 @@ def index(payload: dict[str, Any], progress: Progress) -> dict[str, Any]:
         "documents": writer.documents,
         "passages": writer.passages,
         "skipped": [asdict(item) for item in skipped],
+        "recognized": recognized,
     }
 
 
 def _index_all(
     documents: list[tuple[str, Path]], extractor: Extractor, writer: "Writer", limit: int, progress: Progress
-) -> list[Skipped]:
+) -> tuple[list[Skipped], dict[str, int]]:
     skipped: list[Skipped] = []
+    recognized: dict[str, int] = {}
     with progress.task("Indexing the documents", total=len(documents)) as task:
         for name, path in documents:
             try:
-                extracted = extractor.extract(path, name)
+                with _Pages(progress, name) as tell:
+                    extracted = extractor.extract(path, name, tell)
             except DocumentError as error:
-                skipped.append(Skipped(name, error.message))
-                progress.warn(f"Skipped {name}: {error.message}.")
+                reason = f"{error.message}; {error.hint}" if error.hint else error.message
+                skipped.append(Skipped(name, reason))
+                progress.warn(f"Skipped {name}: {reason}.")
             else:
+                if extracted.recognized:
+                    recognized[name] = extracted.recognized
                 for warning in extracted.warnings:
                     progress.warn(f"{name} {warning}.")
                 writer.add(name, extracted, limit)
             task.advance(1)
-    return skipped
+    return skipped, recognized
+
+
+class _Pages:
+    """Shows how far the recognising of a document's pages is, from its first page on; called with done and total."""
+
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress = progress
+        self._name = name
+        self._task: Task | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._task is None:
+            self._task = self._progress.task(f"Recognising pages of {self._name}", total=total)
+            self._task.__enter__()
+        elif done:
+            self._task.advance(1)
+
+    def __enter__(self) -> "_Pages":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task:
+            self._task.advance(int(kind is None))
+            self._task.__exit__(kind, value, trace)
 
 
 def _none_readable(skipped: list[Skipped]) -> DocumentError:

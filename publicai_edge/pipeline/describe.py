@@ -119,6 +119,7 @@ def _knowledge(recipe: Recipe, facts: dict[str, Any], pins: dict[str, Pin], file
         top=chosen.top,
         min_relevance=chosen.min_relevance,
         passage_words=chosen.passage_words,
+        ocr=chosen.ocr,
         reading=ReadingInfo(
             composition=facts["reading"]["composition"],
             recomputed_tokens=chosen.reading.recomputed_tokens,

@@ -11,6 +11,8 @@ from publicai_edge import gguf
 from publicai_edge.artifact import Blob, FileSet
 from publicai_edge.bundle import questions
 from publicai_edge.errors import RecipeError
+from publicai_edge.knowledge import ocr
+from publicai_edge.knowledge.ocr import languages
 from publicai_edge.pipeline import candidates, describe, dictation, fetching, onnx_chat, stages, texts
 from publicai_edge.pipeline.dictation import Speech
 from publicai_edge.pipeline.documents import find_documents
@@ -123,12 +125,14 @@ def check_inputs(recipe: Recipe, base: Path, options: Options) -> Inputs:
 
     Raises:
         RecipeError: a document, licence or type is not there or not known.
+        HostError: what recognises scanned pages is asked for and not installed.
     """
     if recipe.model.engine == "llama":
         candidates.check(recipe.quantize, calibrated=bool(recipe.quality and recipe.quantize.imatrix))
     documents: dict[str, Blob] = {}
     left_out: tuple[str, ...] = ()
     if recipe.knowledge:
+        _check_ocr(recipe, options)
         found = find_documents(recipe.knowledge.documents, base)
         documents = {name: options.store.add_copy(path) for name, path in found.readable.items()}
         left_out = found.left_out
@@ -140,6 +144,18 @@ def check_inputs(recipe: Recipe, base: Path, options: Options) -> Inputs:
             given = base / part.license_file if part.license_file else None
             licences[what] = texts.licence_text(part.license, given, what)
     return Inputs(recipe, documents, left_out, licences)
+
+
+def _check_ocr(recipe: Recipe, options: Options) -> None:
+    """See that scanned pages can be recognised where that is asked for, and tell in which languages they cannot."""
+    if not (recipe.knowledge and recipe.knowledge.ocr):
+        return
+    ocr.require_installed()
+    if unread := languages.not_read(recipe.bundle.languages):
+        options.progress.warn(
+            f"knowledge.ocr does not read {', '.join(unread)}, or nobody has measured it: expect no text, or much that "
+            "is wrong, of scanned pages in that (docs/how-to/recognise-scans.md)."
+        )
 
 
 def _model(

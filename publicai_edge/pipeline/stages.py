@@ -40,6 +40,8 @@ _TO_GGUF_CODE = ("publicai_edge.convert", "publicai_edge.pipeline.converter")
 _INDEXING = ("apsw", "numpy", "onnxruntime", "tokenizers", "pypdf", "python-docx", "lxml", "markdown-it-py")
 _INDEX_CODE = ("publicai_edge.knowledge", "publicai_edge.search", "publicai_edge.engine.embedder")
 
+_SCANNED_PAGES = 500
+"""Most pages of a document that are recognised: an hour or two where nothing else runs."""
 _ZIM_CODE = ("publicai_edge.knowledge.zim.archive", "publicai_edge.knowledge.zim.check")
 
 
@@ -187,11 +189,19 @@ def convert_embedding(runner: Runner, source: FileSet, settings: Embedding) -> S
 def index_documents(
     runner: Runner, documents: Mapping[str, Blob], embedding: FileSet, settings: Knowledge
 ) -> StepResult:
-    """Cut the documents into passages and index them."""
+    """Cut the documents into passages and index them.
+
+    Raises:
+        DocumentError: none of them can be read.
+        HostError: what recognises scanned pages is asked for and not installed.
+    """
+    from publicai_edge.knowledge import ocr
 
     def run(folder: Path) -> dict[str, Any]:
         from publicai_edge.knowledge import IndexSettings, build_index
+        from publicai_edge.knowledge.extractor import Limits
 
+        limits = ocr.recognizing(Limits(), _SCANNED_PAGES) if settings.ocr else Limits()
         with runner.store.scratch() as work:
             runner.store.checkout(embedding, work / "embedding")
             runner.store.checkout(FileSet(dict(documents)), work / "documents")
@@ -200,13 +210,14 @@ def index_documents(
                 paths,
                 work / "embedding",
                 folder / INDEX_FILE,
-                IndexSettings(settings.passage_words, may_be_empty=bool(settings.zim)),
+                IndexSettings(settings.passage_words, limits, may_be_empty=bool(settings.zim)),
                 runner.progress,
             )
         facts = {
             "documents": report.documents,
             "passages": report.passages,
             "skipped": [{"name": item.name, "reason": item.reason} for item in report.skipped],
+            "recognized": dict(report.recognized),
         }
         return {**facts, "measured": {"peak_rss_bytes": child.peak_rss_bytes}}
 
@@ -214,8 +225,10 @@ def index_documents(
         "documents": FileSet(dict(documents)).to_json(),
         "embedding": embedding.sha256,
         "passage_words": settings.passage_words,
+        "ocr": settings.ocr,
     }
-    return runner.run(Step("index", _INDEX_CODE, _INDEXING, inputs, run))
+    libraries = (*_INDEXING, *ocr.LIBRARIES) if settings.ocr else _INDEXING
+    return runner.run(Step("index", _INDEX_CODE, libraries, inputs, run))
 
 
 def check_zim(runner: Runner, archive: Blob, name: str) -> StepResult:

@@ -174,6 +174,9 @@ class Knowledge(Table):
 [[knowledge.zim]]."""
     zim: list[Zim] = []  # noqa: RUF012 - pydantic copies it
     """ZIM files that are searched beside the documents; the extra `zim` reads them."""
+    ocr: bool = False
+    """Whether pages of PDFs that hold only pictures, as scanners make them, are recognised; the extra `ocr` does it. \
+It reads print in Latin letters with their accents, Chinese and Japanese, and no other script."""
     license: Annotated[str, Field(min_length=1)]
     """SPDX identifier, or a sentence, on the documents' own terms."""
     passage_words: Annotated[int, Field(ge=40, le=400)] = 120

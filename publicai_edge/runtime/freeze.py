@@ -49,6 +49,8 @@ _EXCLUDED = (
     "onnxruntime.transformers", "PIL", "lxml.builder", "lxml.isoschematron", "lxml.objectify", "lxml.sax",
     "lxml.html._difflib", "lxml.html.builder", "lxml.html.diff", "markdown_it.cli", "pydantic.mypy", "pydantic.v1",
     "pygments", "sympy", "yaml", "watchfiles", "websockets", "uvloop",
+    # what recognises scanned pages, larger than all the rest: ADR 0049
+    "cv2", "omegaconf", "pyclipper", "pypdfium2", "pypdfium2_raw", "rapidocr", "shapely",
     # of Python; what takes the place of OpenSSL: ADR 0048
     "_hashlib", "_ssl", "curses", "doctest", "ensurepip", "idlelib", "lib2to3", "pdb", "pkg_resources", "pydoc",
     "readline", "setuptools", "sqlite3", "test", "tkinter", "turtle", "unittest", "venv", "xmlrpc",

@@ -14,10 +14,13 @@ from publicai_edge.engine.passages.store import Key, StateStore, files
 from publicai_edge.kiosk import staff_code
 from publicai_edge.kiosk.passage_states import digest_of
 from publicai_edge.kiosk.staff_place import PASSAGES
+from publicai_edge.knowledge import ocr
 from publicai_edge.knowledge.added import shelf
 from publicai_edge.knowledge.extractor import Limits
 from tests.engine.passages.states import state
+from tests.kiosk.conftest import manifest
 from tests.kiosk.staff import CODE, OWN, Staff, Staffed, staffed, write_library
+from tests.knowledge import scans
 from tests.knowledge.books import book
 
 Eventually = Callable[[Callable[[], bool]], None]
@@ -99,6 +102,42 @@ def test_a_document_of_each_format_is_added_and_found_by_patrons(
     assert source.endswith(name)
     passages = staff.client.get(f"/api/documents/{source}").json()["passages"]
     assert any("counter seven" in passage["text"] for passage in passages)
+
+
+PERMITS = "Residents get a parking permit at counter seven of the town hall."
+
+
+def recognizing(root: Path) -> Bundle:
+    """Write a bundle that was built with ``ocr = true``."""
+    content = manifest()
+    assert content.knowledge
+    return write_library(
+        root, content.model_copy(update={"knowledge": content.knowledge.model_copy(update={"ocr": True})})
+    )
+
+
+def test_a_scan_says_that_it_holds_only_pictures(staff: Staff, ended: Callable[..., dict[str, object]]) -> None:
+    job = ended(staff, "permits.pdf", scans.pdf([scans.picture(PERMITS)]))
+    assert (job["state"], job["code"]) == ("failed", "unreadable")
+    assert job["detail"] == "it has no text layer: on its one page are only pictures, as a scanner makes them"
+
+
+def test_a_scan_is_recognised_where_the_bundles_own_were(
+    tmp_path: Path, ended: Callable[..., dict[str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = recognizing(tmp_path / "bundle")
+    with staffed(bundle, tmp_path / "with") as kiosk:
+        staff = kiosk.signed_in()
+        job = ended(staff, "permits.pdf", scans.pdf([scans.picture(PERMITS)]))
+        assert (job["state"], job["detail"]) == ("done", "")
+        source = next(found for found in staff.found(QUESTION) if found.startswith("added/"))
+        (passage,) = staff.client.get(f"/api/documents/{source}").json()["passages"]
+        assert passage["text"] == PERMITS
+    monkeypatch.setattr(ocr, "models", lambda: None)
+    with staffed(bundle, tmp_path / "without") as kiosk:
+        assert "only pictures" in str(
+            ended(kiosk.signed_in(), "permits.pdf", scans.pdf([scans.picture(PERMITS)]))["detail"]
+        )
 
 
 def test_an_added_document_is_found_after_a_restart_and_undone_then(

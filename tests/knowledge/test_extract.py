@@ -187,9 +187,10 @@ def test_pdf_has_pages_headings_and_title(read, demo_documents):
     assert any("4.3 metres and flooded 212 houses" in block.text for block in found.blocks)
 
 
-def test_a_pdf_of_images_alone_asks_for_ocr(read):
-    with pytest.raises(DocumentError, match=r"1 pages hold no text.*OCR"):
+def test_a_pdf_of_images_alone_has_no_text_layer(read):
+    with pytest.raises(DocumentError, match=r"it has no text layer: on its one page are only pictures") as caught:
         read("a.pdf", _pdf())
+    assert "ocr = true" in caught.value.hint
 
 
 def test_an_encrypted_pdf_is_told_apart(read):

@@ -5,10 +5,15 @@ what it cannot read. What else escapes from a parser is turned into one here: th
 """
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 from publicai_edge.errors import DocumentError
 from publicai_edge.knowledge.blocks import Extracted
+
+if TYPE_CHECKING:
+    from publicai_edge.knowledge.extract.pdf import Scans
 
 _FORMATS = {
     ".txt": "text",
@@ -23,10 +28,18 @@ _FORMATS = {
     ".epub": "epub",
 }
 SUFFIXES = tuple(_FORMATS)
+_SCANNED = ("pdf",)
 
 
-def extract(path: Path, name: str, max_bytes: int, max_chars: int) -> Extracted:
+def extract(path: Path, name: str, max_bytes: int, max_chars: int, scans: "Scans | None" = None) -> Extracted:
     """Read the document at ``path``, called ``name`` in messages; the name's suffix tells its format.
+
+    Args:
+        path: the file.
+        name: its name.
+        max_bytes: of the file.
+        max_chars: of its text.
+        scans: what recognises pages that are pictures, where that is asked for.
 
     Raises:
         DocumentError: it cannot be read, is too large, or holds no text.
@@ -37,8 +50,9 @@ def extract(path: Path, name: str, max_bytes: int, max_chars: int) -> Extracted:
         raise DocumentError(f"a document of kind {suffix or 'without a suffix'!r}; known are {known}")
     data = _read(path, max_bytes)
     module = importlib.import_module(f"{__name__}.{_FORMATS[suffix]}")
+    also: Mapping[str, Any] = {"scans": scans} if _FORMATS[suffix] in _SCANNED else {}
     try:
-        extracted: Extracted = module.extract(data, name)
+        extracted: Extracted = module.extract(data, name, **also)
     except DocumentError:
         raise
     except MemoryError as error:
