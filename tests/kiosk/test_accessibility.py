@@ -43,15 +43,17 @@ TOO_SMALL = """
 """
 
 
-def in_sights() -> Iterator[ParameterSet]:
-    """Yield each language with the sights it is looked at in, as parameters of a test."""
+def in_sights() -> list[ParameterSet]:
+    """Return each language with the sights it is looked at in, as parameters of a test."""
+    found = []
     for language in shipped():
         first, *others = SIGHTS
         if language in IN_ALL_SIGHTS:
-            yield pytest.param(language, tuple(SIGHTS), id=f"{language}-all")
+            found.append(pytest.param(language, tuple(SIGHTS), id=f"{language}-all"))
         else:
-            yield pytest.param(language, (first,), id=f"{language}-{first}")
-            yield pytest.param(language, tuple(others), id=f"{language}-others", marks=pytest.mark.soak)
+            found.append(pytest.param(language, (first,), id=f"{language}-{first}"))
+            found.append(pytest.param(language, tuple(others), id=f"{language}-others", marks=pytest.mark.soak))
+    return found
 
 
 @pytest.fixture(scope="module")
