@@ -33,7 +33,7 @@ from publicai_edge.engine.gpu import gpu_plan, gpus
 from publicai_edge.engine.llama import LlamaContext, LlamaModel, build_id, library
 from publicai_edge.engine.lookup import LONGEST
 from publicai_edge.engine.passages.composer import Composer
-from publicai_edge.engine.passages.context import PassageContext, cannot_compose
+from publicai_edge.engine.passages.context import CANNOT_SHIFT, PassageContext, cannot_compose
 from publicai_edge.engine.passages.settings import PassageSettings
 from publicai_edge.engine.passages.store import StateStore
 from publicai_edge.engine.prefixes import Prefixes
@@ -155,7 +155,7 @@ def _llama_passages(model: LlamaModel, limit: int, threads: int, tuning: Tuning)
     if context.can_shift:
         return context
     context.close()
-    return "what this model has read cannot be moved to another place"
+    return CANNOT_SHIFT
 
 
 LLAMA = Backend(_llama_plan, _llama_model, _llama_context, Chooser, build_id, _llama_passages)

@@ -9,7 +9,7 @@ Units: KL divergence in nats per token of the answer, mean over a question's tok
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -51,6 +51,10 @@ class Reading:
     composition: str
     recomputed: int
     answers: tuple[Answered, ...]
+
+    def of(self, language: str) -> "Reading":
+        """Return its answers in one language."""
+        return replace(self, answers=tuple(answer for answer in self.answers if answer.language == language))
 
     @property
     def facts(self) -> int:
@@ -117,22 +121,38 @@ def measure(
 def judge(measured: Sequence[Reading], max_loss: float) -> tuple[Composition, str]:
     """Return the composition to use, the one that reads least of those that lose little enough, and why.
 
-    One passes when the upper end of its loss's interval is at or below ``max_loss``, and its answers state as many of
-    the expected facts as those with all passages read.
+    One passes when in every language the upper end of its loss's interval is at or below ``max_loss``, and its answers
+    state as many of the expected facts as those with all passages read: no language pays for another.
 
     Args:
         measured: as :func:`measure` returns them.
         max_loss: bound on the mean KL divergence, nats per token.
     """
     exact, *others = measured
+    refused = []
     for item in others:
-        if item.mean_kl.high <= max_loss and item.facts >= exact.facts:
+        worst = _worst(exact, item, max_loss)
+        if worst is None:
             return cast("Composition", item.composition), f"{line(exact, item)} It is within what the recipe allows."
-    lost = "; ".join(line(exact, item).rstrip(".") for item in others)
+        refused.append(f"{line(exact, item).rstrip('.')}{worst}")
+    lost = "; ".join(refused)
     return (
         "exact",
-        f"Every passage is read for every question: {lost}; the recipe allows {max_loss:g} and no fact less.",
+        f"Every passage is read for every question: {lost}; the recipe allows {max_loss:g} and no fact less, in each "
+        "language.",
     )
+
+
+def _worst(exact: Reading, item: Reading, max_loss: float) -> str | None:
+    """Return what is too much in a language, as a sentence's ending, "" where there is but one; None where nothing is."""
+    languages = list(dict.fromkeys(answer.language for answer in exact.answers))
+    for language in languages:
+        before, after = exact.of(language), item.of(language)
+        high = after.mean_kl.high
+        if high > max_loss or after.facts < before.facts:
+            told = f" (in {language}: up to {high:.3f}, {after.facts} facts where {before.facts} are stated)"
+            return told if len(languages) > 1 else ""
+    return None
 
 
 def line(exact: Reading, item: Reading) -> str:

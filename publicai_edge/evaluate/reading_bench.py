@@ -15,7 +15,7 @@ from publicai_edge.engine.chat import ChatFormat, Prompt
 from publicai_edge.engine.llama import LlamaContext, LlamaModel
 from publicai_edge.engine.passages.ahead import alone
 from publicai_edge.engine.passages.composer import Composer
-from publicai_edge.engine.passages.context import PassageContext, cannot_compose
+from publicai_edge.engine.passages.context import CANNOT_SHIFT, PassageContext, cannot_compose
 from publicai_edge.engine.passages.settings import PassageSettings
 from publicai_edge.engine.passages.store import StateStore
 from publicai_edge.engine.protocol import ChatMessage
@@ -60,17 +60,22 @@ class _Bench:
         tuning, cells, threads = Tuning(**payload["tuning"]), payload["context"], physical_cores()
         self._model = LlamaModel(Path(payload["model"]))
         if why := cannot_compose(self._model):
-            raise ModelError(
-                f"Passages of {self._model.path.name} cannot be put together: {why}.",
-                hint='Set knowledge.reading.composition to "exact" in the recipe.',
-                cannot_compose=why,
-            )
+            raise self._refusal(why)
         self._chat = ChatFormat(self._model)
         self._patron = LlamaContext(self._model, n_ctx=cells, n_seq=1, threads=threads, tuning=tuning)
         self._passages = PassageContext(self._model, n_ctx=cells, threads=threads, tuning=tuning)
+        if not self._passages.can_shift:
+            raise self._refusal(CANNOT_SHIFT)
         self._folder = folder
         self._most = payload["max_tokens"]
         self._limit = cells
+
+    def _refusal(self, why: str) -> ModelError:
+        return ModelError(
+            f"Passages of {self._model.path.name} cannot be put together: {why}.",
+            hint='Set knowledge.reading.composition to "exact" in the recipe.',
+            cannot_compose=why,
+        )
 
     def answers(self, question: dict[str, Any], compositions: Sequence[PassageSettings]) -> Iterator[Answered]:
         """Yield the answer with all passages read, then those with the passages put together."""

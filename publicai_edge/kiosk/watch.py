@@ -60,6 +60,11 @@ def readiness(facts: Mapping[str, Any], *, again: bool) -> list[str]:
     ]
     if note := facts.get("slots_note"):
         said.append(f"Memory allows {note}")
+    how = str(facts.get("passages") or "exact")
+    if why := how.partition(": ")[2]:
+        said.append(f"Every passage is read for every question: {why}.")
+    elif how != "exact":
+        said.append(f"Passages are read once, while nobody asks, and put together for a question ({how}).")
     rebuilt: Mapping[str, str] = facts.get("states_rebuilt") or {}
     reused = facts.get("states_reused", 0)
     if reused or rebuilt:

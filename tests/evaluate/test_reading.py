@@ -73,6 +73,27 @@ def test_what_reads_least_is_taken_of_what_loses_little_enough(
     assert ("Every passage is read" in reason) == (chosen == "exact")
 
 
+def test_no_language_pays_for_another() -> None:
+    def spoken(item: Reading, language: str) -> Reading:
+        return replace(item, answers=tuple(replace(answer, language=language) for answer in item.answers))
+
+    def both(one: Reading, other: Reading) -> Reading:
+        return replace(one, answers=one.answers + spoken(other, "es").answers)
+
+    exact = both(EXACT, EXACT)
+    won, lost = measured(0, 0, 0, 0, 0, facts=5), measured(0, 0, 0, 0, 0, facts=3)
+    assert both(won, lost).facts == exact.facts
+    composition, reason = reading.judge((exact, both(won, lost)), 0.05)
+    assert composition == "exact"
+    assert "(in es: up to 0.000, 3 facts where 4 are stated)" in reason
+    far = measured(*[0.06] * 5)
+    assert both(RECOMPUTED, far).mean_kl.high < 0.07
+    composition, reason = reading.judge((exact, both(RECOMPUTED, far)), 0.059)
+    assert composition == "exact"
+    assert "in es: up to 0.060" in reason
+    assert reading.judge((exact, both(RECOMPUTED, far)), 0.0601)[0] == "recomputed"
+
+
 def test_a_composition_is_told_with_its_figures() -> None:
     said = reading.line(EXACT, replace(SHIFTED, composition="shifted"))
     assert said == (

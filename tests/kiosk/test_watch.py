@@ -25,3 +25,11 @@ def test_a_second_start_and_what_was_missing_are_told() -> None:
 
 def test_a_bundle_without_prompts_has_no_line_about_them() -> None:
     assert len(readiness({"slots": 4, "threads": 2}, again=False)) == 1
+
+
+def test_how_passages_are_read_is_told_where_the_recipe_asks_for_more_than_reading_them() -> None:
+    told = readiness({"passages": "shifted"}, again=False)
+    assert told[1] == "Passages are read once, while nobody asks, and put together for a question (shifted)."
+    told = readiness({"passages": "exact: this model looks back over a window only"}, again=False)
+    assert told[1] == "Every passage is read for every question: this model looks back over a window only."
+    assert len(readiness({"passages": "exact"}, again=False)) == 1

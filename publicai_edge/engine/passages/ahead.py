@@ -76,6 +76,8 @@ def _build(payload: dict[str, Any], progress: Progress) -> dict[str, Any]:
         return {"states": 0, "left_out": 0}
     tuning, out = Tuning(**payload["tuning"]), Path(payload["out"])
     context = PassageContext(model, n_ctx=payload["context"], threads=host.physical_cores(), tuning=tuning)
+    if not context.can_shift:
+        return {"states": 0, "left_out": 0}
     store = StateStore(out, payload["fingerprint"], payload["disk_bytes"])
     composer = Composer(context, store, PassageSettings("shifted"))
     chat = ChatFormat(model)

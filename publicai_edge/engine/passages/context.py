@@ -14,6 +14,7 @@ from publicai_edge.engine.llama import LlamaContext, LlamaModel, library
 from publicai_edge.errors import EngineError
 from publicai_edge.tuning import Tuning
 
+CANNOT_SHIFT = "what this model has read cannot be moved to another place"
 _SEQUENCES = 2
 
 

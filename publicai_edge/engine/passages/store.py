@@ -7,7 +7,9 @@ llama.cpp may end the process over a damaged state.
 
 Which file goes when there is no room: the one that was listed longest ago. A file is listed when it is written, and
 when :meth:`StateStore.touch` is told that it is still wanted; reading it for a patron's question changes nothing on the
-disk, because times of use, and the files that are left after an eviction by use, would tell what was asked.
+disk, because times of use, and the files that are left after an eviction by use, would tell what was asked. So a file
+is read without its time of access being noted, where the system allows that (Linux, to a file's owner), and what is
+damaged is found when it is listed, whether anybody asks for it or not.
 
 Invariants: a file under its name is whole, or refused; nothing here is of a patron; no more than the budget is taken.
 """
@@ -20,6 +22,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from publicai_edge import atomic, digest
 from publicai_edge.engine.passages import packing
@@ -77,6 +80,7 @@ class StateStore:
         self._entries: dict[Path, _Entry] = {}
         self._listed: set[Path] = set()
         self._look()
+        self._make_room(0, folder)  # the budget may be smaller than it was
 
     @property
     def used_bytes(self) -> int:
@@ -93,7 +97,7 @@ class StateStore:
         """
         place, bundled = self._place(key), self._in_bundle(key)
         try:
-            data = _whole(place)
+            data = _bytes(place)
             state = None if data is None else self._state(data, key, tokens, position)
         except OSError:
             return self._from_bundle(bundled, key, tokens, position) if bundled else None
@@ -108,7 +112,7 @@ class StateStore:
     def _from_bundle(self, place: Path, key: Key, tokens: Sequence[int], position: int) -> bytearray | None:
         state = None
         with contextlib.suppress(OSError):
-            data = _whole(place)
+            data = _bytes(place)
             state = None if data is None else self._state(data, key, tokens, position)
         if state is None:
             self._useless.add(place)  # it is made anew in the kiosk's own folder
@@ -140,15 +144,35 @@ class StateStore:
         return True
 
     def touch(self, key: Key) -> bool:
-        """Note that a state is still wanted; return whether there is one."""
+        """Note that a state is still wanted; return whether there is a whole one. What is damaged is removed."""
         place = self._place(key)
         try:
-            os.utime(place)
+            if not self._whole(place, key):
+                self._remove(place)
+                raise FileNotFoundError(place)
+            os.utime(place, follow_symlinks=False)
         except OSError:
-            return self._in_bundle(key) is not None
-        self._entries[place] = _Entry(place.stat().st_size, place.stat().st_mtime)
+            return self._touch_bundled(key)
+        found = place.lstat()
+        self._entries[place] = _Entry(found.st_size, found.st_mtime)
         self._listed.add(place)
         return True
+
+    def _touch_bundled(self, key: Key) -> bool:
+        place = self._in_bundle(key)
+        if place is None:
+            return False
+        with contextlib.suppress(OSError):
+            if self._whole(place, key):
+                return True
+        self._useless.add(place)
+        return False
+
+    def _whole(self, place: Path, key: Key) -> bool:
+        """Say whether a file is as it was written, and of this key; its tokens are compared when it is used."""
+        data = _bytes(place)
+        found = None if data is None else _head_and_rest(data)
+        return found is not None and self._head(key).items() <= found[0].items()
 
     def _place(self, key: Key) -> Path:
         return _path(self._folder, key)
@@ -158,23 +182,18 @@ class StateStore:
 
     def _state(self, data: bytes, key: Key, tokens: Sequence[int], position: int) -> bytearray | None:
         """Return the state in a file's bytes; None where anything in it is not as it should be."""
-        start = len(_MARK) + _DIGEST
-        body = memoryview(data)[start:]
-        if not data.startswith(_MARK) or digest.of_bytes(bytes(body)).encode() != data[len(_MARK) : start]:
+        found = _head_and_rest(data)
+        if found is None:
             return None
+        head, rest = found
         try:
-            (length,) = _LENGTH.unpack_from(body)
-            if length > _MOST_HEAD:
-                return None
-            at = _LENGTH.size + length
-            head = json.loads(bytes(body[_LENGTH.size : at]))
             packed, expected = head.pop("packed"), {**self._head(key), "tokens": len(tokens)}
-            if head != expected or list(struct.unpack_from(f"<{len(tokens)}i", body, at)) != list(tokens):
+            if head != expected or list(struct.unpack_from(f"<{len(tokens)}i", rest)) != list(tokens):
                 return None
-            rest = bytes(body[at + 4 * len(tokens) :])
-            state = packing.unpack(rest) if packed else bytearray(rest)
+            body = bytes(rest[4 * len(tokens) :])
+            state = packing.unpack(body) if packed else bytearray(body)
             at_all = packing.positions(state)
-        except (ValueError, KeyError, AttributeError, struct.error):
+        except (ValueError, KeyError, struct.error):
             return None
         return state if at_all == list(range(position, position + len(tokens))) else None
 
@@ -236,7 +255,34 @@ def remove(folder: Path, passages: Sequence[str]) -> int:
     return count
 
 
-def _whole(place: Path) -> bytes | None:
+def _head_and_rest(data: bytes) -> tuple[dict[str, Any], memoryview] | None:
+    """Return what a file says of itself, and the tokens and state behind that; None where its digest is another."""
+    start = len(_MARK) + _DIGEST
+    body = memoryview(data)[start:]
+    if not data.startswith(_MARK) or digest.of_bytes(bytes(body)).encode() != data[len(_MARK) : start]:
+        return None
+    try:
+        (length,) = _LENGTH.unpack_from(body)
+        at = _LENGTH.size + length
+        head = json.loads(bytes(body[_LENGTH.size : at])) if length <= _MOST_HEAD else None
+    except (ValueError, struct.error):
+        return None
+    return (head, body[at:]) if isinstance(head, dict) else None
+
+
+def _bytes(place: Path) -> bytes | None:
     """Return a file's bytes, read in one go; None for what is no regular file, or too large to be one of these."""
     found = place.lstat()
-    return place.read_bytes() if stat.S_ISREG(found.st_mode) and found.st_size <= _MOST_BYTES else None
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
+        return None
+    with open(place, "rb", opener=_unnoted) as stream:
+        return stream.read()
+
+
+def _unnoted(path: str, flags: int) -> int:
+    """Open a file without its time of access being noted: it would tell what was asked, and when (man 2 open)."""
+    flags |= getattr(os, "O_NOFOLLOW", 0)
+    try:
+        return os.open(path, flags | getattr(os, "O_NOATIME", 0))
+    except PermissionError:  # only the owner may ask for that
+        return os.open(path, flags)

@@ -122,6 +122,50 @@ def test_a_question_leaves_no_trace_of_what_it_used(tmp_path: Path) -> None:
     os.utime(place(tmp_path), (1000, 1000))
     assert opened(tmp_path).read(key("one"), TOKENS, 5)
     assert place(tmp_path).stat().st_mtime == 1000
+    assert place(tmp_path).stat().st_atime == 1000, "relatime notes the first reading after a writing"
+
+
+def test_a_bundle_tells_no_more_of_what_was_asked(tmp_path: Path) -> None:
+    opened(tmp_path / "bundle").write(key("one"), TOKENS, state())
+    os.utime(place(tmp_path / "bundle"), (1000, 1000))
+    store = StateStore(tmp_path / "own", FINGERPRINT, 1 << 20, bundled=tmp_path / "bundle")
+    assert store.touch(key("one"))
+    assert store.read(key("one"), TOKENS, 5)
+    assert place(tmp_path / "bundle").stat().st_atime == 1000
+
+
+def test_a_smaller_budget_holds_at_once(tmp_path: Path) -> None:
+    before = opened(tmp_path)
+    for number in range(4):
+        before.write(key(str(number)), TOKENS, state())
+    size = before.used_bytes // 4
+    assert opened(tmp_path, room=2 * size + 5).used_bytes <= 2 * size + 5
+    assert len(list(states.files(tmp_path))) == 2
+
+
+@pytest.mark.parametrize("damage", ["a byte", "cut", "empty", "another's", "link", "folder"])
+def test_what_is_damaged_is_found_when_it_is_listed(tmp_path: Path, damage: str) -> None:
+    """Else the first patron who needs it waits; and what was made anew would tell what was asked."""
+    store = opened(tmp_path)
+    store.write(key("one"), TOKENS, state())
+    store.write(key("two"), TOKENS, state())
+    file = tmp_path / FINGERPRINT / key("one").beginning / f"{key('one').passage}.kv"
+    data, other = file.read_bytes(), file.with_name(f"{key('two').passage}.kv").read_bytes()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(data)
+    os.utime(elsewhere, (1000, 1000))
+    file.unlink()
+    if damage == "link":
+        file.symlink_to(elsewhere)
+    elif damage == "folder":
+        file.mkdir()
+    else:
+        changed = {"a byte": data[:-1] + bytes([data[-1] ^ 1]), "cut": data[:100], "empty": b"", "another's": other}
+        file.write_bytes(changed[damage])
+    assert not opened(tmp_path).touch(key("one"))
+    assert opened(tmp_path).touch(key("two"))
+    assert elsewhere.stat().st_mtime == 1000
+    assert file.is_dir() or not file.is_symlink()
 
 
 def test_states_of_a_removed_passage_go_whatever_they_were_made_by(tmp_path: Path) -> None:
