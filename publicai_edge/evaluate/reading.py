@@ -144,7 +144,7 @@ def judge(measured: Sequence[Reading], max_loss: float) -> tuple[Composition, st
 
 
 def _worst(exact: Reading, item: Reading, max_loss: float) -> str | None:
-    """Return what is too much in a language, as a sentence's ending, "" where there is but one; None where nothing is."""
+    """Return what is too much in a language, as a sentence's ending, "" where there is one only; None for nothing."""
     languages = list(dict.fromkeys(answer.language for answer in exact.answers))
     for language in languages:
         before, after = exact.of(language), item.of(language)

@@ -170,7 +170,13 @@ def read_ahead(
         measured = {"peak_rss_bytes": made["peak_rss_bytes"]}
         return {"states": made["states"], "left_out": made["left_out"], "measured": measured}
 
-    return runner.run(Step("passages", _AHEAD_CODE, _LLAMA, inputs, run))
+    made = runner.run(Step("passages", _AHEAD_CODE, _LLAMA, inputs, run))
+    if left_out := made.facts["left_out"]:
+        runner.progress.say(
+            f"The bundle carries {made.facts['states']} states of passages that were read ahead; {left_out} more did not "
+            f"fit knowledge.reading.bundle_mb ({wanted.bundle_mb}): the kiosk reads those itself."
+        )
+    return made
 
 
 def _request(question: Prepared) -> ChatRequest:
