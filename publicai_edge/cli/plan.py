@@ -45,8 +45,8 @@ def plan(
 ) -> None:
     """Tell what a recipe takes of a device, and how fast it will be, before any weights are downloaded.
 
-    Of remote files only the headers are read, a few megabytes. Without a device, what the recipe's target says is taken,
-    and nothing is said of speed. Exit code 9 when the bundle does not fit.
+    Of remote files only the headers are read, a few megabytes. Without a device, what the recipe's target says is
+    taken, and nothing is said of speed. Exit code 9 when the bundle does not fit.
 
     Example:  publicai-edge plan recipes/mini-pc.toml --device intel-n100
 

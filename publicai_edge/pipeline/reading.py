@@ -173,8 +173,8 @@ def read_ahead(
     made = runner.run(Step("passages", _AHEAD_CODE, _LLAMA, inputs, run))
     if left_out := made.facts["left_out"]:
         runner.progress.say(
-            f"The bundle carries {made.facts['states']} states of passages that were read ahead; {left_out} more did not "
-            f"fit knowledge.reading.bundle_mb ({wanted.bundle_mb}): the kiosk reads those itself."
+            f"The bundle carries {made.facts['states']} states of passages that were read ahead; {left_out} more do "
+            f"not fit knowledge.reading.bundle_mb ({wanted.bundle_mb}): the kiosk reads those itself."
         )
     return made
 
