@@ -230,6 +230,17 @@ def _text(place: Path) -> str:
         return ""
 
 
+def process_seconds(pid: int) -> float:
+    """Return the seconds of processor time that a process took; none if it has ended, or may not be looked at."""
+    import psutil
+
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)
+
+
 def processor_time(*pids: int, stolen: bool = False) -> Callable[[], tuple[float, float]]:
     """Return what reads the seconds that the usable processors were busy, and those of them that these processes took.
 
@@ -244,19 +255,12 @@ def processor_time(*pids: int, stolen: bool = False) -> Callable[[], tuple[float
     kinds = (*_BUSY, "steal") if stolen else _BUSY
     usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
 
-    def seconds(pid: int) -> float:
-        try:
-            times = psutil.Process(pid).cpu_times()
-        except psutil.Error:
-            return 0.0
-        return float(times.user + times.system)
-
     def read() -> tuple[float, float]:
         busy = 0.0
         for number, times in enumerate(psutil.cpu_times(percpu=True)):
             if usable is None or number in usable:
                 busy += sum(getattr(times, name, 0.0) for name in kinds)
-        return busy, sum(map(seconds, pids))
+        return busy, sum(map(process_seconds, pids))
 
     return read
 

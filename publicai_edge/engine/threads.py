@@ -21,6 +21,7 @@ _SOON_SECONDS = 0.08  # the system counts in hundredths
 _PAUSE_SECONDS = 0.5
 _GLANCES, _BETWEEN_SECONDS = 3, 0.001  # whoever merely passed a message on is gone at one of them
 _TAKEN = 0.6  # a core that others use for this share of the time is theirs
+_PASSING_ON = 0.25  # the web process needs no more of a core to pass answers on: a twentieth for four patrons
 
 
 def threads_on_this_machine() -> int:
@@ -39,7 +40,8 @@ class Threads:
 
     Args:
         most: threads on an idle machine.
-        read: returns seconds since some start, that the usable cores were busy and that we ourselves used.
+        read: returns seconds since some start: that the usable cores were busy, that we ourselves used, and that the
+            web process used.
         clock: seconds.
         running: returns how many threads of others run at this moment; None where the system does not say.
     """
@@ -47,7 +49,7 @@ class Threads:
     def __init__(
         self,
         most: int,
-        read: Callable[[], tuple[float, float]] | None = None,
+        read: Callable[[], tuple[float, float, float]] | None = None,
         clock: Callable[[], float] = time.monotonic,
         running: Callable[[], int | None] | None = None,
     ) -> None:
@@ -55,7 +57,7 @@ class Threads:
         self._read = read or _processors()
         self._clock = clock
         self._running = running or _others_running
-        self._seen: tuple[float, float, float] | None = None
+        self._seen: tuple[float, float, float, float] | None = None
         self.now = most
         self.sure = True
 
@@ -64,10 +66,12 @@ class Threads:
         at = self._clock()
         if self._seen and at - self._seen[0] < (_EVERY_SECONDS if self.sure else _SOON_SECONDS):
             return self.now
-        busy, own = self._read()
+        reading = (at, *self._read())
         if self._seen:
-            elapsed = at - self._seen[0]
-            others = max(0.0, (busy - self._seen[1]) - (own - self._seen[2])) / elapsed
+            elapsed, busy, own, web = (new - old for new, old in zip(reading, self._seen, strict=True))
+            # That it has work because answers are written is no reason to write slower; whatever else it does, is.
+            passing_on = min(web, _PASSING_ON * elapsed)
+            others = max(0.0, busy - own - passing_on) / elapsed
             taken = int(others + 1 - _TAKEN)
             if taken > 0 and elapsed > _PAUSE_SECONDS:
                 taken = self._still_taken(taken)
@@ -75,7 +79,7 @@ class Threads:
             else:
                 self.sure = True
             self.now = max(1, self._most - taken)
-        self._seen = (at, busy, own)
+        self._seen = reading
         return self.now
 
     def _still_taken(self, most: int) -> int:
@@ -97,6 +101,7 @@ def _others_running() -> int | None:
     return host.others_running(os.getpid(), os.getppid())
 
 
-def _processors() -> Callable[[], tuple[float, float]]:
-    # The web process is the worker's parent: it has work because answers are written, and is no reason to write slower.
-    return host.processor_time(os.getpid(), os.getppid())
+def _processors() -> Callable[[], tuple[float, float, float]]:
+    own, web = os.getpid(), os.getppid()  # the web process is the worker's parent
+    read = host.processor_time(own)
+    return lambda: (*read(), host.process_seconds(web))

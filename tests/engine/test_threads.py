@@ -14,21 +14,22 @@ from tests.service.conftest import until
 class Machine:
     """A clock and the processors' time under a test's control."""
 
-    now = busy = own = 0.0
+    now = busy = own = web = 0.0
 
     def clock(self) -> float:
         return self.now
 
-    def read(self) -> tuple[float, float]:
-        return self.busy, self.own
+    def read(self) -> tuple[float, float, float]:
+        return self.busy, self.own, self.web
 
     def running(self) -> None:
         return None
 
-    def pass_second(self, *, own: float, others: float) -> None:
+    def pass_second(self, *, own: float, others: float, web: float = 0.0) -> None:
         self.now += 1
         self.own += own
-        self.busy += own + others
+        self.web += web
+        self.busy += own + web + others
 
 
 @pytest.mark.parametrize(("others", "expected"), [(0.0, 4), (0.3, 4), (0.9, 3), (1.0, 3), (1.9, 2), (3.8, 1), (9.0, 1)])
@@ -52,11 +53,23 @@ def test_own_work_counts_for_nothing_and_the_cores_come_back() -> None:
     assert threads.look() == 2
 
 
+@pytest.mark.parametrize(("web", "others", "expected"), [(0.2, 0.5, 2), (0.5, 0.3, 2), (0.5, 0.5, 1), (1.0, 0.0, 1)])
+def test_the_web_process_is_pardoned_only_what_passing_answers_on_takes(
+    web: float, others: float, expected: int
+) -> None:
+    """A client that asked for the metrics without a pause, and the web process that told it, left a fiftieth."""
+    machine = Machine()
+    threads = Threads(2, machine.read, machine.clock, machine.running)
+    threads.look()
+    machine.pass_second(own=1.0, others=others, web=web)
+    assert threads.look() == expected
+
+
 def test_the_processors_are_not_asked_before_every_evaluation() -> None:
     machine = Machine()
     asked = []
 
-    def read() -> tuple[float, float]:
+    def read() -> tuple[float, float, float]:
         asked.append(machine.now)
         return machine.read()
 
