@@ -38,7 +38,7 @@ def main() -> int:
         return rows.report([rows.missing("decoding", "publicai-edge runtime build", "tokens/s")], chosen.json)
     with tempfile.TemporaryDirectory() as folder:
         bundle = servers.build_bundle(material.smollm2_q4(), SERVICE, Path(folder))
-        found = _in_turns(bundle, program, 4 if chosen.quick else 16)
+        found = _in_turns(bundle, program, 4 if chosen.quick else 48)
     return rows.report(_rows(found), chosen.json)
 
 

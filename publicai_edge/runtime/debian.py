@@ -16,7 +16,7 @@ from pathlib import Path
 from publicai_edge import atomic, digest
 from publicai_edge.errors import HostError
 from publicai_edge.progress import Progress
-from publicai_edge.runtime import work
+from publicai_edge.runtime import compilers, work
 from publicai_edge.runtime.platforms import Platform
 
 APT_LINE = "sudo apt-get install mmdebstrap debian-archive-keyring util-linux qemu-user-static binfmt-support"
@@ -39,11 +39,12 @@ class Root:
 
 
 def workshop() -> Root:
-    """Return the folder with the compiler, for this machine's own processor; it compiles for every platform."""
+    """Return the folder with the compilers, for this machine's own processor; it compiles for every platform."""
     from publicai_edge.runtime.platforms import LINUX, here
 
-    packages = ("dash", "coreutils", "clang-19", "lld-19", "llvm-19", "cmake", "ninja-build")
-    return Root("bookworm", LINUX[here()].debian, packages)
+    architecture = LINUX[here()].debian
+    packages = ("dash", "coreutils", *compilers.packages(architecture), "cmake", "ninja-build")
+    return Root("bookworm", architecture, packages)
 
 
 def libraries(platform: Platform) -> Root:

@@ -1,6 +1,6 @@
 """llama.cpp for a platform: code for every kind of its processors, of which the best is chosen when it is loaded.
 
-Compiled by clang in the workshop against an old C library, from the source distribution of the installed
+Compiled in the workshop against an old C library, from the source distribution of the installed
 llama-cpp-python: the same version that quantizes and measures on the laptop.
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from publicai_edge.errors import HostError
 from publicai_edge.progress import Progress
-from publicai_edge.runtime import work
+from publicai_edge.runtime import compilers, work
 from publicai_edge.runtime.platforms import Platform
 
 SOURCE = "vendor/llama.cpp"
@@ -66,17 +66,12 @@ def leave_out(source: Path) -> None:
 
 def settings(platform: Platform) -> list[str]:
     """Return cmake's arguments."""
-    flags = f"--target={platform.triple} --sysroot=/job/libraries -ffunction-sections -fdata-sections"
-    linker = "-fuse-ld=lld-19 -Wl,--gc-sections -Wl,--icf=safe"
     given = [
         "CMAKE_BUILD_TYPE=Release",
         "CMAKE_SYSTEM_NAME=Linux",
         f"CMAKE_SYSTEM_PROCESSOR={platform.machine}",
-        "CMAKE_C_COMPILER=clang-19",
-        "CMAKE_CXX_COMPILER=clang++-19",
-        *(f"CMAKE_{language}_FLAGS={flags}" for language in ("C", "CXX", "ASM")),
-        *(f"CMAKE_{kind}_LINKER_FLAGS={linker}" for kind in ("SHARED", "MODULE", "EXE")),
-        "CMAKE_FIND_ROOT_PATH=/job/libraries",
+        *compilers.of(platform).settings(),
+        f"CMAKE_FIND_ROOT_PATH={compilers.LIBRARIES}",
         "CMAKE_FIND_ROOT_PATH_MODE_PROGRAM=NEVER",
         "CMAKE_BUILD_WITH_INSTALL_RPATH=ON",
         "CMAKE_INSTALL_RPATH=$ORIGIN",
@@ -127,7 +122,14 @@ def compile_blas(platform: Platform, folder: Path, target: Path, workshop: Path,
         HostError: it does not compile.
     """
     shutil.copyfile(BLAS_SOURCE, folder / "blas.c")
-    flags = [f"--target={platform.triple}", "--sysroot=/job/libraries", "-fuse-ld=lld-19", "-O2", "-fPIC", "-shared"]
+    flags = [
+        f"--target={platform.triple}",
+        f"--sysroot={compilers.LIBRARIES}",
+        "-fuse-ld=lld-19",
+        "-O2",
+        "-fPIC",
+        "-shared",
+    ]
     command = ["clang-19", *flags, "-s", "-o", "/job/blas.so", "/job/blas.c"]
     work.run(work.inside(workshop, folder, command), "Compiling what numpy needs", folder.parent, progress)
     shutil.move(folder / "blas.so", target / BLAS)

@@ -24,6 +24,9 @@ def test_a_runtime_moves_between_two_laptops_as_one_file(run: Run, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     file = done.stdout.strip()
     assert Path(file).name == f"publicai-edge-{__version__}-linux-aarch64.runtime.tar"
+    lost = run("runtime", "export", "linux-aarch64", "--cache", str(tmp_path / "one"), "-o", str(tmp_path / "stick"))
+    assert (lost.returncode, "Make the folder first" in lost.stderr) == (6, True)
+    assert not (tmp_path / "stick").exists()
     other = ["--cache", str(tmp_path / "other")]
     assert "There are none" in run("runtime", "list", *other).stderr
     assert run("runtime", "import", file, *other).returncode == 0

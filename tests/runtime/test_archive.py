@@ -64,7 +64,7 @@ def test_a_runtime_arrives_as_it_was(exported: Path, tmp_path: Path) -> None:
     for path, data in FILES.items():
         assert (folder / path).read_bytes() == data
     assert (folder / "publicai-edge").stat().st_mode & 0o111
-    again = runtimes.export("linux-x86_64", store, tmp_path / "again.tar", Silent())
+    again = runtimes.export("linux-x86_64", store, tmp_path / "again.runtime.tar", Silent())
     assert again.read_bytes() == exported.read_bytes()
 
 

@@ -16,7 +16,7 @@ from publicai_edge.knowledge.extract import SUFFIXES
 from publicai_edge.pipeline import runtimes
 from publicai_edge.pipeline.build import Built
 from publicai_edge.runtime import freeze, packages, samples
-from tests import spoken
+from tests import spoken, voiced
 from tests.conftest import ROOT, downloads
 
 _PAYLOAD = {
@@ -36,6 +36,11 @@ import numpy
 from pathlib import Path
 from publicai_edge.engine.speech.whisper import Whisper
 print(Whisper.open(Path(sys.argv[1])).write_down(numpy.load(sys.argv[2]), "en"))
+"""
+_SPEAK = f"""{_WITHOUT}
+from pathlib import Path
+from publicai_edge.engine.voice.talker import Talker
+print(len(Talker(Path(sys.argv[1])).speak("The library opens at nine.")))
 """
 _ASK = f"{_WITHOUT}standalone.main()"
 
@@ -73,6 +78,13 @@ def test_what_is_said_is_written_down_without_what_a_runtime_leaves_out(tmp_path
     assert done.returncode == 0, done.stderr
     assert "library" in done.stdout
     assert "publicai_edge.engine.speech.worker" in standalone.CHILDREN
+
+
+def test_text_is_read_aloud_without_what_a_runtime_leaves_out(tmp_path: Path) -> None:
+    done = without(tmp_path, _SPEAK, str(voiced.folder(downloads(), tmp_path / "voice")))
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > voiced.RATE
+    assert "publicai_edge.engine.voice.worker" in standalone.CHILDREN
 
 
 def test_the_program_answers_from_documents_without_what_a_runtime_leaves_out(demo: Built, tmp_path: Path) -> None:
