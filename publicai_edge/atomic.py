@@ -43,15 +43,15 @@ def host_error(error: OSError, action: str, path: Path) -> HostError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         free = _free_bytes(path)
         return HostError(
-            f"The disk is full: cannot {action} {path} ({free / 1e6:,.0f} MB free there).",
-            hint="Free some space, or point --cache and --output to another disk, and run the same command "
-            "again; what is already done is kept.",
+            f"The disk is full: cannot {action} {path} ({free / 1e6:,.1f} MB free there).",
+            hint="Free some space, or choose a place on another disk, and run the same command again; what is "
+            "already done is kept.",
             path=str(path),
         )
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return HostError(
             f"No permission to {action} {path}: {error.strerror}.",
-            hint="Choose a folder you may write to with --output or --cache, or ask its owner.",
+            hint="Choose a folder you may write to, or ask its owner.",
             path=str(path),
         )
     return HostError(f"Cannot {action} {path}: {error.strerror or error}.", path=str(path))
@@ -73,8 +73,8 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     free = _free_bytes(folder)
     if free < needed:
         raise HostError(
-            f"{what} needs {needed / 1e6:,.0f} MB at {folder}, and only {free / 1e6:,.0f} MB are free.",
-            hint="Free some space, or point --cache and --output to another disk.",
+            f"{what} needs {needed / 1e6:,.1f} MB at {folder}, and only {free / 1e6:,.1f} MB are free.",
+            hint="Free some space, or choose a place on another disk.",
             path=str(folder),
             needed=needed,
             free=free,

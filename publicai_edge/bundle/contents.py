@@ -50,6 +50,14 @@ class Listing:
         return sorted(path for path in (*self.files, *self.strange, *self.folders) if names.is_git(path))
 
 
+def what_to_give(place: Path) -> str:
+    """Return what to do next where ``place`` is no bundle."""
+    if place.suffix == ".toml":
+        return f"That is a recipe: `publicai-edge build {place}` makes the bundle, and prints its folder."
+    first = "Unpack it, and give" if place.suffix == ".zip" else "Give"
+    return f"{first} the bundle's folder, the one that holds START-HERE.html."
+
+
 def look(root: Path) -> Listing:
     """List a bundle's folder.
 
@@ -58,7 +66,7 @@ def look(root: Path) -> Listing:
     """
     if not root.is_dir():
         found = "is a file; a bundle is a folder" if root.exists() else "is not there: there is no folder of that name"
-        raise BundleError(f"{root} {found}.", hint="Give the folder that holds START-HERE.html.")
+        raise BundleError(f"{root} {found}.", hint=what_to_give(root))
     files: dict[str, int] = {}
     strange: set[str] = set()
     folders: set[str] = set()

@@ -89,6 +89,29 @@ class DictationInfo(_Part):
     max_seconds: Annotated[int, Field(ge=1, le=30)]
 
 
+class PronunciationInfo(_Part):
+    """Where the pronunciation of a voice's language came from, and under which licence."""
+
+    name: str
+    source: str
+    revision: str | None
+    license: str
+    license_url: str
+
+
+class VoiceInfo(_Part):
+    """A voice that reads aloud: the language it speaks, and its folder here, the pronunciation in it."""
+
+    language: str
+    name: str
+    source: str
+    revision: str | None
+    license: str
+    license_url: str
+    folder: RelativePath
+    pronunciation: PronunciationInfo
+
+
 class ZimInfo(_Part):
     """A ZIM file: what patrons call it, where it came from, its terms, and what it says of itself."""
 
@@ -196,11 +219,12 @@ class Manifest(_Part):
     valid_until: date | None = None
     slips: Literal["off", "reasons", "question", "words"] = "question"
     dictation: DictationInfo | None = None
+    voices: tuple[VoiceInfo, ...] = ()
 
     def needed(self) -> list[str]:
         """Return the files and folders that a kiosk opens, by their paths."""
         found = [self.model.file, *self.model.parts, *(state.file for state in self.engine.warm)]
-        found += [part.folder for part in (self.embedding, self.dictation) if part]
+        found += [part.folder for part in (self.embedding, self.dictation, *self.voices) if part]
         if self.knowledge:
             found += [self.knowledge.file, *(item.file for item in self.knowledge.zim)]
             found += [self.knowledge.reading.states] if self.knowledge.reading.states else []

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from publicai_edge import digest
+from publicai_edge.bundle import contents
 from publicai_edge.bundle import manifest as bundle_manifest
 from publicai_edge.bundle.manifest import Manifest, ModelInfo
 from publicai_edge.engine.config import EngineConfig
@@ -34,6 +35,11 @@ class Bundle:
     def dictation_path(self) -> Path | None:
         """The speech model's folder, where there is one."""
         return self.root / self.manifest.dictation.folder if self.manifest.dictation else None
+
+    @property
+    def voice_paths(self) -> dict[str, Path]:
+        """The voices' folders, by the language they speak."""
+        return {voice.language: self.root / voice.folder for voice in self.manifest.voices}
 
     @property
     def knowledge_path(self) -> Path | None:
@@ -116,7 +122,7 @@ def open_bundle(root: Path) -> Bundle:
         what = "There is no folder" if not root.exists() else "There is no bundle.json in"
         raise BundleError(
             f"{what} {root}: not a bundle.",
-            hint="Give the folder that `publicai-edge build` printed, the one that holds START-HERE.html.",
+            hint=contents.what_to_give(root),
         ) from error
     except OSError as error:
         raise BundleError(f"Cannot read {place}: {error.strerror}.") from error
@@ -127,8 +133,8 @@ def open_bundle(root: Path) -> Bundle:
 
 def _require(bundle: Bundle) -> None:
     needed = [bundle.root / path for path in (bundle.manifest.model.file, *bundle.manifest.model.parts)]
-    others = (bundle.embedding_path, bundle.dictation_path, bundle.knowledge_path, *bundle.zim_paths)
-    needed += [path for path in others if path]
+    others = (bundle.embedding_path, bundle.dictation_path, bundle.knowledge_path)
+    needed += [path for path in (*others, *bundle.voice_paths.values(), *bundle.zim_paths) if path]
     if missing := [path for path in needed if not path.exists()]:
         names = ", ".join(path.relative_to(bundle.root).as_posix() for path in missing)
         raise BundleError(

@@ -8,7 +8,7 @@ has vouched for its bytes, and nothing of any bundle is run.
 Without keys the bag's manifests take the signed list's place: the bundle is whole then, and nobody vouches for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from publicai_edge.bundle.manifest import Manifest
 
 MANIFEST = "bundle.json"
-_PARSED = (bag.TAG_MANIFEST, bag.PAYLOAD_MANIFEST, MANIFEST)
+_LISTS = (bag.TAG_MANIFEST, bag.PAYLOAD_MANIFEST)
+_PARSED = (*_LISTS, MANIFEST)
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ def verify(
     listing = contents.look(root)
     _refuse_git(root, listing)
     signed = signatures.check(_signature_files(root, listing), keys or ())
+    if not signed.envelopes:
+        _has_lists(root, listing.files)  # of what is no bundle, or half of one, it is no use to say that it is unsigned
     if keys is not None:
         signatures.demand(signed, keys, max(1, require or 1))
     elif require:
@@ -134,19 +137,24 @@ def _signature_files(root: Path, listing: Listing) -> dict[str, bytes]:
     return {name: contents.read(root, name, envelope.MOST_BYTES + 1) for name in names.FILES if name in listing.files}
 
 
-def _bag(root: Path, parsed: Mapping[str, bytes]) -> dict[str, str]:
-    """Return every file the bag's manifests list, with its digest; the payload manifest is itself listed.
-
-    The tag manifest, which lists everything else in the end, is given the digest it has.
-    """
-    listed: dict[str, str] = {}
-    for name in (bag.TAG_MANIFEST, bag.PAYLOAD_MANIFEST):
-        if name not in parsed:
+def _has_lists(root: Path, files: Container[str]) -> None:
+    for name in _LISTS:
+        if name not in files:
             raise BundleError(
                 f"{root} has no {name}: not a bundle, or not a whole one.",
                 hint="Give the folder that holds START-HERE.html, or copy the bundle again.",
                 missing=[name],
             )
+
+
+def _bag(root: Path, parsed: Mapping[str, bytes]) -> dict[str, str]:
+    """Return every file the bag's manifests list, with its digest; the payload manifest is itself listed.
+
+    The tag manifest, which lists everything else in the end, is given the digest it has.
+    """
+    _has_lists(root, parsed)
+    listed: dict[str, str] = {}
+    for name in _LISTS:
         listed |= bag.parse_manifest(parsed[name], name)
     listed[bag.TAG_MANIFEST] = digest.of_bytes(parsed[bag.TAG_MANIFEST])
     return listed

@@ -43,6 +43,11 @@ def diff(
     )
     if not done.worth_it:
         console.warn("A full copy is as small: bring the new bundle itself, with `copy` or `build --zip`.")
+    if done.releases[1] <= done.releases[0]:
+        console.warn(
+            f"The new bundle has release {done.releases[1]}, and the old one {done.releases[0]}: a kiosk takes a "
+            "higher number only. Raise `release` in the recipe, build, sign, and run `diff` again."
+        )
     value = {
         "update": str(done.path),
         "bytes": done.size,

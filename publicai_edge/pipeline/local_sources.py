@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from publicai_edge import gguf
+from publicai_edge.convert.pronunciation.convert import SOURCE_FILES as PRONUNCIATION_FILES
 from publicai_edge.engine.speech.folder import SpeechFolder
 from publicai_edge.errors import ModelError, NotFoundError, RecipeError
 from publicai_edge.knowledge.zim.check import require_magic
-from publicai_edge.pipeline import candidates
-from publicai_edge.pipeline.fetching import texts_role, zim_role
+from publicai_edge.pipeline import candidates, voices
+from publicai_edge.pipeline.fetching import said_role, texts_role, voice_role, zim_role
 from publicai_edge.pipeline.stages import CONFIG_FILE, named
 from publicai_edge.recipe import Recipe, lock
 from publicai_edge.recipe.lock import Pin
@@ -37,6 +38,12 @@ def check(recipe: Recipe, recipe_path: Path, store: Store) -> None:
         _check_folder("embedding", recipe.embedding.source, place)
     if recipe.dictation and (place := _place("dictation", recipe.dictation.source, base, pins, store)):
         SpeechFolder.open(place)
+    for index, voice in enumerate(recipe.voices):
+        if place := _place(voice_role(voice.language), voice.source, base, pins, store, f"voices[{index}].source"):
+            voices.check_folder(index, voice, place)
+        said, key = voice.pronunciation.source, f"voices[{index}].pronunciation.source"
+        if place := _place(said_role(voice.language), said, base, pins, store, key):
+            _check_pronunciation(key, said, place)
     for number, item in enumerate(recipe.knowledge.zim if recipe.knowledge else (), 1):
         if place := _place(zim_role(number), item.source, base, pins, store):
             require_magic(place, f"knowledge.zim: {item.source}")
@@ -45,7 +52,7 @@ def check(recipe: Recipe, recipe_path: Path, store: Store) -> None:
             _check_texts(texts.source, place)
 
 
-def _place(role: str, source: str, base: Path, pins: Mapping[str, Pin], store: Store) -> Path | None:
+def _place(role: str, source: str, base: Path, pins: Mapping[str, Pin], store: Store, key: str = "") -> Path | None:
     """Return where a ``file:`` source is; None for another one, or where the store has it."""
     from publicai_edge.sources import local
 
@@ -59,7 +66,7 @@ def _place(role: str, source: str, base: Path, pins: Mapping[str, Pin], store: S
         local.check(found)
     except NotFoundError as error:
         lists = {"texts": "quality.texts", "zim": "knowledge.zim"}
-        key = lists.get(role.partition("-")[0], f"{role}.source")
+        key = key or lists.get(role.partition("-")[0], f"{role}.source")
         raise NotFoundError(f"{key}: {error.message}", hint=error.hint, **error.facts) from error
     return found.path
 
@@ -83,6 +90,14 @@ def _check_folder(key: str, source: str, place: Path) -> None:
             f"{key}.source: {source} is not a folder in Hugging Face layout: it has no {CONFIG_FILE}.",
             hint="Name a folder with config.json, a tokenizer and *.safetensors"
             + (", or a .gguf file." if key == "model" else "."),
+        )
+
+
+def _check_pronunciation(key: str, source: str, place: Path) -> None:
+    if missing := [name for name in PRONUNCIATION_FILES if not (place / name).is_file()]:
+        raise ModelError(
+            f"{key}: {source} lacks {' and '.join(missing)}.",
+            hint="Name the folder espeak/ of one of gruut's language packages.",
         )
 
 

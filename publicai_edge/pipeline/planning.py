@@ -1,7 +1,8 @@
 """From a recipe to a forecast, before any weights move: headers are read where they lie, and nothing else."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,10 @@ from publicai_edge import gguf, host
 from publicai_edge.bench import machine
 from publicai_edge.engine.speech import process_bytes
 from publicai_edge.engine.speech.folder import FILES as SPEECH_FILES
-from publicai_edge.errors import ModelError, RecipeError
+from publicai_edge.engine.voice import process_bytes as voice_bytes
+from publicai_edge.errors import ModelError, RecipeError, WholeOnlyError
 from publicai_edge.pipeline import candidates
-from publicai_edge.pipeline.fetching import EMBEDDING_FILES, MODEL_FILES, zim_role
+from publicai_edge.pipeline.fetching import EMBEDDING_FILES, MODEL_FILES, voice_parts, zim_role
 from publicai_edge.pipeline.options import Options
 from publicai_edge.plan import device
 from publicai_edge.plan.cost import cost_of
@@ -22,6 +24,7 @@ from publicai_edge.quantize import predict
 from publicai_edge.recipe import AUTO, Recipe, lock
 
 if TYPE_CHECKING:
+    from publicai_edge.sources import Fetcher, Request
     from publicai_edge.sources.peek import Entry, Peek
 
 ALTERNATIVES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M")
@@ -33,6 +36,9 @@ _WORDS_PER_PASSAGE, _TOKENS_PER_WORD, _QUESTION_TOKENS = 120, 1.5, 60
 _PAGE_BYTES = 2 << 20  # the page, the licences, the manifest
 _INDEX_FACTOR = 3  # a document's passages, their vectors and the word index, by its own size
 _CLONE = 1 << 16
+_PRONUNCIATION_BYTES = 20 << 20  # a language's lexicon: of seven, 2 to 18 MB in a bundle, 5 to 31 to fetch
+_SDIST = "sdist:"
+_ONNX = ".onnx"
 _SAFETENSORS = ".safetensors"
 
 
@@ -125,16 +131,61 @@ def plan(recipe: Recipe, recipe_path: Path, profile: device.Profile, options: Op
         speech = 0
         if spoken := recipe.dictation:
             request = Request(spoken.source, spoken.revision, spoken.sha256, base, SPEECH_FILES)
-            with fetcher.peek(request, known.get("dictation")) as found:
+            with _looked_at(fetcher, request, known.get("dictation"), options) as found:
                 size = sum(entry.size for entry in found.files.values())
-                other, speech = other + size, process_bytes(size)
+                other, speech = other + size, process_bytes(size) if size else 0
                 download, transferred = download + found.download, transferred + found.transferred
+        voices = _voices(recipe, base, known, fetcher, options)
+        other, speech = other + voices.disk, speech + voices.memory
+        download, transferred = download + voices.download, transferred + voices.transferred
         for number, item in enumerate(recipe.knowledge.zim if recipe.knowledge else (), 1):
             request = Request(item.source, item.revision, item.sha256, base)
             with fetcher.peek(request, known.get(zim_role(number))) as found:
                 other += sum(entry.size for entry in found.files.values())
                 download, transferred = download + found.download, transferred + found.transferred
         return _judged(recipe, profile, models, _use(recipe, other, speech), download, transferred)
+
+
+@contextmanager
+def _looked_at(fetcher: "Fetcher", request: "Request", pin: lock.Pin | None, options: Options) -> Iterator["Peek"]:
+    """Yield an optional part; one whose size nobody can tell before it is here is left out, and that is said."""
+    from publicai_edge.sources.peek import Peek
+
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(fetcher.peek(request, pin))
+        except WholeOnlyError as error:
+            options.progress.warn(f"Not counted in this plan: {error.message} {error.hint}")
+            found = Peek({}, 0)
+        yield found
+
+
+@dataclass(frozen=True)
+class _Voices:
+    disk: int = 0
+    memory: int = 0
+    download: int = 0
+    transferred: int = 0
+
+
+def _voices(recipe: Recipe, base: Path, known: Mapping[str, lock.Pin], fetcher: "Fetcher", options: Options) -> _Voices:
+    """Return what the voices and their pronunciations take; of a source distribution nothing can be read before."""
+    from publicai_edge.sources import Request
+
+    disk = largest = download = transferred = 0
+    for part in voice_parts(recipe):
+        if part.source.startswith(_SDIST):
+            pin = known.get(part.role)
+            disk += _PRONUNCIATION_BYTES
+            download += 0 if pin and options.store.has_all(pin.files) else _PRONUNCIATION_BYTES
+            continue
+        request = Request(part.source, part.revision, part.sha256, base, part.only)
+        with _looked_at(fetcher, request, known.get(part.role), options) as found:
+            graph = sum(entry.size for name, entry in found.files.items() if name.endswith(_ONNX))
+            disk += graph or (_PRONUNCIATION_BYTES if found.files else 0)
+            largest = max(largest, graph)
+            download, transferred = download + found.download, transferred + found.transferred
+    return _Voices(disk, voice_bytes(largest) if largest else 0, download, transferred)
 
 
 def _judged(
@@ -251,6 +302,7 @@ def _use(recipe: Recipe, other_disk: int, speech: int) -> Use:
     }
     shared, longest = shared_tokens(prompts)
     question = float(_QUESTION_TOKENS)
+    reading = recipe.knowledge.reading if recipe.knowledge and recipe.knowledge.composes else None
     if recipe.knowledge and any(service.search for service in recipe.services):
         question += recipe.knowledge.top * recipe.knowledge.passage_words * _TOKENS_PER_WORD
     return Use(
@@ -259,11 +311,12 @@ def _use(recipe: Recipe, other_disk: int, speech: int) -> Use:
         shared,
         longest,
         int(question),
-        other_disk,
+        other_disk + (reading.bundle_mb * 1_000_000 if reading else 0),
         recipe.embedding is not None,
         len(recipe.knowledge.zim) if recipe.knowledge else 0,
         recipe.knowledge.composes if recipe.knowledge else 0,
         speech,
+        reading.disk_mb * 1_000_000 if reading else 0,
     )
 
 

@@ -50,11 +50,12 @@ class Use:
         shared_tokens: of all service prompts together, which are stored.
         longest_prompt: tokens of the longest of them.
         question_tokens: that are read before an answer: the question, and the passages with it.
-        other_disk: bytes of everything beside the model and the stored prompts.
+        other_disk: bytes of everything else in the bundle than the model and the stored prompts.
         search: whether there is a search model.
         zims: ZIM files, of which a process of its own reads each.
         composing: conversations' worth of memory that putting passages together takes beside the patrons'.
-        speech: bytes of the process that writes down what is said; 0 where there is none.
+        speech: bytes of the processes that write down what is said and that read aloud; 0 where there are none.
+        kept_disk: most bytes that the kiosk keeps on its disk beside the bundle.
     """
 
     context: int
@@ -67,6 +68,7 @@ class Use:
     zims: int = 0
     composing: int = 0
     speech: int = 0
+    kept_disk: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Forecast:
 
     Attributes:
         type: the model's quantization type.
-        disk: bytes of the bundle.
+        disk: bytes of the bundle, and of what the kiosk keeps beside it.
         memory: bytes that the engine, the page's server and the search hold together.
         asked: bytes that must be free, or the engine does not load the model: more than it will hold.
         need: the engine's part of that.
@@ -174,7 +176,7 @@ def forecast(model: Model, use: Use, device: Profile, wanted: Wanted = Wanted())
         rate = Range.around(1 / each, speed.spread)
     found = Forecast(
         model.type,
-        model.size + use.other_disk + stored,
+        model.size + use.other_disk + stored + use.kept_disk,
         Range.around(engine_bytes(model, need) + beside, _MEMORY_SPREAD),
         need.total + beside,
         need,
@@ -198,7 +200,8 @@ def _problems(found: Forecast, model: Model, use: Use, device: Profile, wanted: 
         words = f"the model was made for {{}} tokens of context, and target.context is {use.context:,}"
         yield Problem(words, trained, ",", "")
     if found.disk > found.disk_free:
-        words = f"the bundle takes {{}} of disk, and {found.disk_free / 1e9:.2f} GB are free"
+        takes = "the bundle and the passages that the kiosk reads ahead take" if use.kept_disk else "the bundle takes"
+        words = f"{takes} {{}} of disk, and {found.disk_free / 1e9:.2f} GB are free"
         yield Problem(words, found.disk / 1e9, ".2f", "GB")
     if found.asked > found.free:
         words = f"it asks for {{}} of memory, and of {device.ram_gb:g} GB the system leaves {found.free / 1e9:.2f} GB"

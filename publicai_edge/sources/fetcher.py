@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from publicai_edge import digest
 from publicai_edge.artifact import FileSet
-from publicai_edge.errors import IntegrityError, OfflineError, RecipeError, SourceError
+from publicai_edge.errors import IntegrityError, OfflineError, RecipeError, WholeOnlyError
 from publicai_edge.progress import Progress
 from publicai_edge.recipe.lock import Pin
 from publicai_edge.sources import hub, local, npm, peek, pypi, sdist, web
@@ -104,7 +104,7 @@ class Fetcher:
             pin: as :meth:`fetch`.
 
         Raises:
-            PublicAIError: as :meth:`fetch`; also :class:`SourceError` for a source that cannot be read in part.
+            PublicAIError: as :meth:`fetch`; also :class:`WholeOnlyError` for a source that cannot be read in part.
         """
         source = self._parse(request)
         pin = pin if pin and _matches(pin, request, source.folder) else None
@@ -123,8 +123,8 @@ class Fetcher:
                 source=request.source,
             )
         elif isinstance(source, npm.NpmSource | sdist.SdistSource):
-            raise SourceError(
-                f"{request.source} is a tarball, of which a part cannot be read.",
+            raise WholeOnlyError(
+                f"{request.source} is packed in a way (.tgz) that tells its size only when it was fetched.",
                 hint="Fetch it once with `publicai-edge pull RECIPE`; what is in the cache is read there.",
             )
         else:

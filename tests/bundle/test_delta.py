@@ -118,6 +118,12 @@ def test_update_between_two_names_is_refused(pair: tuple[Path, Path], tmp_path: 
         write(pair[0], write_bundle(tmp_path / "b", name="school"), tmp_path / "update.zip", Silent())
 
 
+def test_update_from_a_bundle_to_itself_is_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="the same bundle"):
+        write(pair[0], pair[0], tmp_path / "update.zip", Silent())
+    assert not (tmp_path / "update.zip").exists()
+
+
 def test_full_copy_that_is_as_small_is_said(tmp_path: Path) -> None:
     model = {number: noise(str(number), 300_000) for number in (1, 2)}
     old, new = (write_bundle(tmp_path, version=f"1.{n}.0", release=n, model=model[n]) for n in (1, 2))
@@ -221,6 +227,19 @@ def test_folder_or_a_size_that_the_list_does_not_have_is_refused(tmp_path: Path)
             opened.writestr(name, data)
         with pytest.raises(BundleError, match=f"update.json lists: {name}"), open_update(tmp_path / "bad.zip"):
             pass
+
+
+def test_damage_to_the_version_in_use_is_not_put_down_to_the_update(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    old, folder = pair[0], tmp_path / "opt"
+    operation.install(FolderSource(old), folder, Rules(UNSIGNED), Silent())
+    write(*pair, tmp_path / "update.zip", Silent())
+    used = folder / "town-library" / "current"
+    model = used / "data" / "model" / "model.gguf"
+    model.write_bytes(model.read_bytes()[:-1] + b"?")
+    source = UpdateSource.open(tmp_path / "update.zip", used)
+    with pytest.raises(BundleError, match=r"update\.zip makes of the version in use is not what was") as refused:
+        operation.install(source, folder, Rules(UNSIGNED), Silent())
+    assert f"`publicai-edge verify {used}`" in (refused.value.hint or "")
 
 
 def test_update_that_no_kiosk_would_open_is_not_written(pair: tuple[Path, Path], tmp_path: Path) -> None:

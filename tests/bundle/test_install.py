@@ -64,9 +64,11 @@ def test_damaged_copy_is_refused_and_leaves_the_old_version(bundle: Callable[...
     new = bundle("1.1.0", 2)
     (new / "data" / "model" / "model.gguf").write_bytes(b"something else")
     before = snapshot(folder)
-    with pytest.raises(BundleError, match=r"model\.gguf"):
+    with pytest.raises(BundleError, match=r"model\.gguf") as refused:
         install(new, folder)
     assert snapshot(folder) == before
+    assert refused.value.message.startswith(f"What was copied from {new} is not what was built")
+    assert f"`publicai-edge verify {new}`" in (refused.value.hint or "")
 
 
 def test_link_in_a_bundle_is_refused(bundle: Callable[..., Path], folder: Path, tmp_path: Path) -> None:

@@ -88,9 +88,10 @@ def test_rollback_to_a_damaged_version_is_refused(bundle: Callable[..., Path], f
     for number in (1, 2):
         done = install(bundle(f"1.{number}.0", number), folder)
     (done.layout.previous / "data" / "model" / "model.gguf").write_bytes(b"rotten")
-    with pytest.raises(BundleError, match=r"model\.gguf"):
+    with pytest.raises(BundleError, match=r"The kept version 1\.1\.0, .* is not what was(.|\n)*model\.gguf") as refused:
         rollback(folder)
     assert in_use(folder) == "1.2.0"
+    assert "--allow-downgrade" in (refused.value.hint or "")
 
 
 def two_signed(bundle: Callable[..., Path], folder: Path, people: tuple[Person, Person]) -> list[TrustedKey]:
@@ -235,6 +236,22 @@ def test_removal_that_was_cut_short_is_gone_on_with(
     install(source, folder)
     cut_short(NAME, folder, monkeypatch)
     assert operation.uninstall(NAME, folder, Silent()).name == NAME
+    assert snapshot(tmp_path) == before
+
+
+def test_a_first_installation_that_was_cut_short_can_be_removed(
+    bundle: Callable[..., Path], folder: Path, tmp_path: Path
+) -> None:
+    def cut(place: Path) -> None:
+        raise KeyboardInterrupt
+
+    source = bundle("1.0.0", 1)
+    before = snapshot(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        install(source, folder, Rules(UNSIGNED, test=cut))
+    assert in_use(folder) is None
+    assert snapshot(tmp_path) != before
+    operation.uninstall(NAME, folder, Silent())
     assert snapshot(tmp_path) == before
 
 

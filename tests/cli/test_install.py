@@ -1,6 +1,7 @@
 """The operator's way: install the demo bundle, update it by what changed, ask it, and go back."""
 
 import json
+import shlex
 import shutil
 import time
 from pathlib import Path
@@ -74,6 +75,10 @@ def test_demo_is_updated_by_what_one_changed_document_takes_and_goes_back(
     back = run("rollback", NAME, *to, "--unsigned", "--no-self-test")
     assert back.returncode == 0, back.stderr
     assert _version(run, to) == ("1.0.0", "1.1.0")
+    for there in ("1.1.0", "1.0.0"):
+        said = " ".join(back.stderr.split()).partition("To go back there: publicai-edge ")[2]
+        back = run(*shlex.split(said), "--unsigned", "--no-self-test")
+        assert _version(run, to)[0] == there, "what it says leads there"
     gone = run("uninstall", NAME, *to)
     assert gone.returncode == 0, gone.stderr
     assert not (tmp_path / "opt").exists()

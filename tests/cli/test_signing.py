@@ -30,6 +30,7 @@ def test_from_a_key_to_a_kiosk_that_trusts_it(run: Run, here: Path, bundle: Path
     assert stat.S_IMODE((here / "hill-street.pem").stat().st_mode) == 0o600
     assert key["fingerprint"] == f"sha256:{hashlib.sha256((here / 'hill-street.pub').read_bytes()).hexdigest()}"
     is_told(run("key", "new", "hill-street"), 5, "hill-street.pem exists", "never overwritten")
+    is_told(run("key", "new", ""), 5, "A key needs a name")
 
     unsigned = run("verify", bundle)
     assert (unsigned.returncode, "The bundle is not signed" in unsigned.stderr) == (0, True)
@@ -53,6 +54,19 @@ def test_from_a_key_to_a_kiosk_that_trusts_it(run: Run, here: Path, bundle: Path
     is_told(run("verify", bundle), 5, "is not what was signed", f"changed: {MODEL}")
     assert "No key is trusted any more" in run("trust", "remove", "hill-street").stderr
     assert json.loads(run("trust", "list", "--json").stdout) == []
+
+
+def test_what_is_no_bundle_is_called_so_also_where_a_signature_is_asked_for(run: Run, bundle: Path, here: Path) -> None:
+    run("key", "new", "own")
+    run("trust", "add", "own.pub", "--name", "own")
+    (bundle / "tagmanifest-sha256.txt").unlink()
+    for verb in ("verify", "install"):
+        done = run(verb, bundle, "--to", here / "opt") if verb == "install" else run(verb, bundle)
+        is_told(done, 5, "has no tagmanifest-sha256.txt: not a bundle, or not a whole one")
+        assert "Copying" not in done.stderr
+    (here / "bundle.zip").write_bytes(b"PK")
+    is_told(run("verify", here / "bundle.zip"), 5, "Unpack it")
+    is_told(run("install", here / "bundle.zip", "--to", here / "opt"), 5, "Unpack it")
 
 
 def test_name_that_is_not_utf8_is_told_as_any_other(run: Run, here: Path) -> None:
@@ -82,6 +96,19 @@ def test_key_under_a_password_signs_when_it_is_given(run: Run, bundle: Path) -> 
     is_told(run("sign", bundle, "--key", "locked.pem"), 5, "it is kept under a password", "PUBLICAI_EDGE_KEY_PASSWORD")
     is_told(run("sign", bundle, "--key", "locked.pem", PUBLICAI_EDGE_KEY_PASSWORD="open"), 5, "its password is wrong")
     assert run("sign", bundle, "--key", "locked.pem", **secret).returncode == 0
+
+
+def test_password_without_a_terminal_is_asked_for_in_the_environment(run: Run, here: Path) -> None:
+    is_told(run("key", "new", "own", "--password"), 2, "there is none here", "PUBLICAI_EDGE_KEY_PASSWORD")
+    assert not (here / "own.pem").exists()
+
+
+def test_update_that_no_kiosk_takes_is_said(run: Run, here: Path, bundle: Path) -> None:
+    """The number is what a kiosk goes by: an update to the same one, or a lower one, is refused there."""
+    again = write_bundle(here / "again", version="1.0.1")
+    done = run("diff", bundle, again, "-o", here / "update.zip")
+    assert done.returncode == 0, done.stderr
+    assert "The new bundle has release 1, and the old one 1" in done.stderr
 
 
 def test_files_that_are_no_keys_are_told(run: Run, here: Path, bundle: Path) -> None:

@@ -14,6 +14,7 @@ from publicai_edge.pipeline.converter import converter_folder
 from publicai_edge.pipeline.options import Options
 from publicai_edge.pipeline.planning import Plan, plan
 from publicai_edge.plan.cost import cost_of
+from publicai_edge.plan.forecast import Forecast
 from publicai_edge.progress import Silent
 from publicai_edge.quantize import quantize
 from publicai_edge.recipe import load
@@ -140,3 +141,20 @@ def test_documents_and_the_search_model_count(tmp_path: Path) -> None:
     search_model = 20_000_000
     assert forecast.disk > forecast.need.weights + search_model
     assert found.to_json()["fits"] is True
+
+
+def test_passages_that_are_read_ahead_count_on_the_disk(recipe: Path, warm_store: Store, tmp_path: Path) -> None:
+    whole, options = recipe.read_text("utf-8"), Options(tmp_path, warm_store, Silent(), offline=True)
+
+    def forecast(reading: str, disk_gb: float = 100) -> Forecast:
+        recipe.write_text(whole.replace("min_relevance = 0.3\n", f"min_relevance = 0.3\n{reading}\n"), "utf-8")
+        (found,) = plan(load(recipe), recipe, cases.device(disk_gb=disk_gb), options).forecasts
+        return found
+
+    said = '[knowledge.reading]\ncomposition = "auto"\nbundle_mb = 100\ndisk_mb = 700'
+    without = forecast("").disk
+    assert forecast(said).disk == without + 800_000_000
+    between = (without + 500_000_000) / 1e9
+    assert forecast("", between).fits
+    (problem,) = forecast(said, between).problems
+    assert str(problem).startswith("the bundle and the passages that the kiosk reads ahead take 0.93 GB")

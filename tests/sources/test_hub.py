@@ -329,7 +329,7 @@ def test_a_full_disk_is_told_before_the_download(fetch, store: Store, monkeypatc
     from publicai_edge.errors import HostError
 
     monkeypatch.setattr(atomic, "_free_bytes", lambda path: 1000)
-    with pytest.raises(HostError, match="needs 1 MB"):
+    with pytest.raises(HostError, match=r"needs 1\.0 MB"):
         fetch(FILE)
     assert sum(path.stat().st_size for path in store.partial.iterdir()) == 0
 

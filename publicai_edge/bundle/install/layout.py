@@ -230,6 +230,14 @@ def named(folder: Path, name: str) -> Layout:
     return layout
 
 
+def is_begun(layout: Layout) -> bool:
+    """Say whether there is a bundle that never came into use, since its first installation was interrupted."""
+    if not is_name(layout.name) or not layout.versions.is_dir() or durable.names(layout.home) != [layout.versions.name]:
+        return False  # another program's folder may be called so
+    there = durable.names(layout.versions)
+    return bool(there) and there == layout.entries() and all(tag_of(layout.versions / entry) for entry in there)
+
+
 def installed_names(folder: Path) -> list[str]:
     """Return the names of the bundles installed in ``folder``."""
     layouts = [Layout(folder, name) for name in durable.names(folder) if is_name(name)]

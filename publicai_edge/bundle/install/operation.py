@@ -20,6 +20,7 @@ from publicai_edge.bundle.install.layout import (
     Identity,
     Layout,
     installed_names,
+    is_begun,
     is_name,
     named,
     release_of,
@@ -30,6 +31,11 @@ from publicai_edge.bundle.install.staging import Source
 from publicai_edge.bundle.install.switch import finish, switch
 from publicai_edge.errors import BundleError, HostError, PublicAIError
 from publicai_edge.progress import Progress
+
+_INSTEAD_OF_A_DAMAGED_ONE = (
+    "Stay with the version in use, or install the bundle you want from its folder again; an older one needs "
+    "--allow-downgrade REASON."
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,8 @@ def install(source: Source, folder: Path, rules: Rules, progress: Progress) -> D
                 staging.prepare(staged)
                 source.fill(staged, progress)
                 durable.sync_tree(staged)
-                identity = rules.check(staged)
+                with _said_of(staged, source.called, source.advice):
+                    identity = rules.check(staged)
                 layout = Layout(folder, identity.name)
                 back = allowed.check(identity, history.highest(layout), rules.downgrade)
             facts = {**rules.note, "signers": list(identity.signers)}
@@ -164,9 +171,11 @@ def rollback(name: str, folder: Path, rules: Rules, progress: Progress, *, versi
             if history.is_unfinished(layout):
                 history.record(layout, "rolled back", entry=entry)
             return Done(layout, entry, layout.entry_of(layout.previous), changed=False)
-        identity = rules.check(layout.versions / entry)
+        place = layout.versions / entry
+        with _said_of(place, f"The kept version {version_of(entry)}, {place},", _INSTEAD_OF_A_DAMAGED_ONE):
+            identity = rules.check(place)
         if rules.test:
-            rules.test(layout.versions / entry)
+            rules.test(place)
         told = {"version": identity.version, "release": identity.release, "tag": identity.tag}
         facts = {**rules.note, "signers": list(identity.signers)}
         history.record(layout, "switch", entry=entry, before=before, rollback=True, **told, **facts)
@@ -199,13 +208,14 @@ def _rollback_target(layout: Layout, current: str, version: str | None) -> str:
 
 
 def removable(name: str, folder: Path) -> Layout:
-    """Return the places of a bundle that is installed, or whose removal was interrupted.
+    """Return the places of a bundle that is installed, or whose first installation or removal was interrupted.
 
     Raises:
-        NotFoundError: it is neither.
+        NotFoundError: it is none of these.
     """
-    folder = folder.absolute()
-    return Layout(folder, name) if is_name(name) and staging.is_trashed(folder, name) else named(folder, name)
+    layout = Layout(folder.absolute(), name)
+    interrupted = is_begun(layout) or (is_name(name) and staging.is_trashed(layout.folder, name))
+    return layout if interrupted else named(layout.folder, name)
 
 
 def uninstall(name: str, folder: Path, progress: Progress) -> Layout:
@@ -220,6 +230,9 @@ def uninstall(name: str, folder: Path, progress: Progress) -> Layout:
         if name in installed_names(folder):  # else an earlier run got as far as that
             staging.trash(folder, layout.home)
             progress.say(f"{name} is no longer in use; removing its files.")
+        elif is_begun(layout):
+            staging.trash(folder, layout.home)
+            progress.say(f"{name} never came into use; removing its files.")
         staging.clear(folder, staging=not installed_names(folder))
         ground.leave_nothing(folder)
     return layout
@@ -241,6 +254,18 @@ def _is_installed(folder: Path, tag: str | None, rules: Rules) -> Done | None:
         history.remember(layout, identity.release, identity.tag)
         return Done(layout, entry, layout.entry_of(layout.previous), changed=False, signers=identity.signers)
     return None
+
+
+@contextmanager
+def _said_of(place: Path, called: str, advice: str) -> Iterator[None]:
+    """Where files of ``place`` are not what was signed, call it what people know it by, and say what helps here."""
+    try:
+        yield
+    except BundleError as error:
+        if "changed" not in error.facts:
+            raise
+        message = error.message.replace(f"The bundle {place}", called)
+        raise BundleError(message, hint=advice, **error.facts) from error
 
 
 @contextmanager

@@ -5,6 +5,7 @@ flushes it again (it may never have reached the disk) and copies the rest.
 """
 
 import os
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,14 @@ class Source(Protocol):
     def tag(self) -> str | None:
         """SHA-256 of its tag manifest, where that can be told before it is copied."""
 
+    @property
+    def called(self) -> str:
+        """What is put together from it, in words that begin a sentence."""
+
+    @property
+    def advice(self) -> str:
+        """What to do when that is not what was signed: the fault may lie before it, or here."""
+
     def size(self) -> int:
         """Return the bytes that it takes."""
         ...
@@ -48,6 +57,20 @@ class FolderSource:
     def tag(self) -> str | None:
         """SHA-256 of its tag manifest, or None where it has none."""
         return tag_of(self.root)
+
+    @property
+    def called(self) -> str:
+        """What is put together from it."""
+        return f"What was copied from {self.root}"
+
+    @property
+    def advice(self) -> str:
+        """What to do when that is not what was signed."""
+        command = shlex.join(["publicai-edge", "verify", str(self.root)])
+        return (
+            f"`{command}` tells whether it is damaged there: then bring it again, or ask its steward. If it is whole, "
+            "run the same command again."
+        )
 
     def size(self) -> int:
         """Return the bytes of its files."""
@@ -71,12 +94,12 @@ def files_of(root: Path) -> list[str]:
     """Return the relative paths of everything below a bundle's folder that is no folder; the tag manifest first.
 
     Raises:
-        BundleError: there is no such folder, a link is among it, or far more than a bundle has.
+        BundleError: there is no such folder, it is no bundle's, a link is among it, or far more than a bundle has.
     """
     if not root.is_dir():
         raise BundleError(
             f"There is no folder {root}: not a bundle.",
-            hint="Give the folder that `publicai-edge build` printed, the one that holds START-HERE.html.",
+            hint=contents.what_to_give(root),
         )
     found: list[str] = []
     for folder, names, files in os.walk(root, onerror=_raise):
@@ -87,6 +110,10 @@ def files_of(root: Path) -> list[str]:
         found += [(base / name).relative_to(root).as_posix() for name in files]
         if len(found) > _MOST_FILES:
             raise BundleError(f"{root} has more than {_MOST_FILES:,} files; no bundle has.")
+    if bag.TAG_MANIFEST not in found:
+        raise BundleError(
+            f"{root} has no {bag.TAG_MANIFEST}: not a bundle, or not a whole one.", hint=contents.what_to_give(root)
+        )
     return sorted(found, key=lambda path: (path != bag.TAG_MANIFEST, path))
 
 

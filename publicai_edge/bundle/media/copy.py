@@ -126,7 +126,7 @@ def _require_space(parent: Path, needed: int) -> None:
     free = shutil.disk_usage(parent).free
     if free < needed + _MARGIN:
         raise HostError(
-            f"{needed / 1e6:,.0f} MB are to be copied to {parent}, and {free / 1e6:,.0f} MB are free.",
+            f"{needed / 1e6:,.1f} MB are to be copied to {parent}, and {free / 1e6:,.1f} MB are free.",
             hint="Free some space on it, or take a larger one; what was copied already is kept.",
             needed=needed,
             free=free,

@@ -1,6 +1,7 @@
 """Pairs of keys: NAME.pem, the private one, for its owner alone, and NAME.pub, for everybody."""
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,12 +42,14 @@ def make(name: Path, password: bytes | None = None) -> tuple[Path, Path, PublicK
         password: what NAME.pem is encrypted under; None leaves it open to whoever can read the file.
 
     Raises:
-        SignatureError: one of the files exists; neither is touched.
-        HostError: they cannot be written.
+        SignatureError: the name is empty, or one of the files exists; neither is touched.
+        HostError: they cannot be written; neither is there then.
     """
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
+    if not name.name:
+        raise SignatureError("A key needs a name.", hint="Give one, such as: publicai-edge key new hill-street")
     private, public = name.with_name(name.name + PRIVATE_SUFFIX), name.with_name(name.name + PUBLIC_SUFFIX)
     for place in (private, public):
         if os.path.lexists(place):
@@ -63,10 +66,12 @@ def make(name: Path, password: bytes | None = None) -> tuple[Path, Path, PublicK
     atomic.check_folder(private.parent)
     with atomic.host_errors("write", private):
         private.parent.mkdir(parents=True, exist_ok=True)
-        _write_new(private, data, 0o600)
         found = keys.of(key.public_key())
-        _write_new(public, found.pem, 0o644)
-        atomic.fsync_path(private.parent)
+        with ExitStack() as undo:
+            for place, content, mode in ((private, data, 0o600), (public, found.pem, 0o644)):
+                _write_new(place, content, mode, undo)
+            atomic.fsync_path(private.parent)
+            undo.pop_all()
     return private, public, found
 
 
@@ -106,8 +111,10 @@ def load(place: Path, password: bytes | None = None) -> PrivateKey:
     return PrivateKey(keys.of(key.public_key()), key)
 
 
-def _write_new(place: Path, data: bytes, mode: int) -> None:
+def _write_new(place: Path, data: bytes, mode: int, undo: ExitStack) -> None:
+    """Write a file that is not there yet; ``undo`` takes it away, also where it was written in part."""
     handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    undo.callback(place.unlink, missing_ok=True)
     with os.fdopen(handle, "wb") as stream:
         stream.write(data)
         stream.flush()

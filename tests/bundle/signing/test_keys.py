@@ -1,6 +1,8 @@
 """Keys: made once, never overwritten, open to their owner alone, read strictly, known by one fingerprint."""
 
+import errno
 import hashlib
+import os
 import stat
 from pathlib import Path
 
@@ -118,3 +120,19 @@ def test_mutated_key_is_refused_or_is_another_key(people: tuple[Person, ...], da
     except SignatureError:
         return
     assert (found == people[0].trusted.key) or found.fingerprint != people[0].trusted.fingerprint
+
+
+@pytest.mark.parametrize("writes", [0, 1])
+def test_a_pair_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    flushes = iter([None] * writes)
+
+    def fsync(_: int) -> None:
+        if next(flushes, "full") == "full":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(HostError, match="The disk is full"):
+        pairs.make(tmp_path / "ada")
+    assert list(tmp_path.iterdir()) == []
