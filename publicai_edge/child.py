@@ -216,6 +216,22 @@ def die_with_parent(stream: TextIO) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def let_end(process: "subprocess.Popen[Any] | None") -> int:
+    """Close a child's stdin, wait until it has ended, and return its code: below 0, the signal; 0 without a child.
+
+    For children that serve requests for as long as their stdin is open. Kill one that may be busy first.
+    """
+    if process is None:
+        return 0
+    if process.stdin:
+        with contextlib.suppress(BrokenPipeError):  # what a child did not read before it died
+            process.stdin.close()
+    code = process.wait()
+    if process.stdout:
+        process.stdout.close()
+    return code
+
+
 def limit_this_process(cpu_seconds: float, memory_bytes: int) -> None:
     """Let the system end this process when it has used up what the work on a hostile file may use.
 

@@ -67,11 +67,15 @@ def say(text: str, language: str = "en") -> npt.NDArray[np.float32]:
     ).stdout
     with wave.open(BytesIO(spoken)) as stream:  # its header does not know how long it is
         rate = stream.getframerate()
-    samples = np.frombuffer(spoken[44:], "<i2").astype(np.float64) / (1 << 15)
+    samples = np.frombuffer(spoken[44:], "<i2").astype(np.float32) / (1 << 15)
+    return np.pad(at_rate(samples, rate), SAMPLE_RATE // 2)
+
+
+def at_rate(samples: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
+    """Return the same sound at 16 kHz."""
     length = round(len(samples) * SAMPLE_RATE / rate)
-    spectrum = np.fft.rfft(samples)[: length // 2 + 1]
-    sound = np.fft.irfft(spectrum, length) * (length / len(samples))
-    return np.pad(sound, SAMPLE_RATE // 2).astype(np.float32)
+    spectrum = np.fft.rfft(samples.astype(np.float64))[: length // 2 + 1]
+    return (np.fft.irfft(spectrum, length) * (length / len(samples))).astype(np.float32)
 
 
 def pcm(sound: npt.NDArray[np.float32]) -> bytes:

@@ -26,6 +26,7 @@ def check(
     from publicai_edge.pipeline.documents import find_documents
     from publicai_edge.pipeline.texts import licence_text
     from publicai_edge.recipe import load
+    from publicai_edge.recipe.oversights import oversights
     from publicai_edge.store import Store, default_root
 
     console = options.console(as_json=json_, debug=debug)
@@ -37,12 +38,15 @@ def check(
         documents = list(found.readable)
         for name in found.left_out:
             console.warn(f"{name} is of a kind that cannot be read; it will not be in the bundle.")
-    for what, part in (("model", loaded.model), ("embedding", loaded.embedding), ("dictation", loaded.dictation)):
-        if part:
-            licence_text(part.license, recipe.parent / part.license_file if part.license_file else None, what)
+    for each in loaded.licensed():
+        licence_text(each, recipe.parent)
     local_sources.check(loaded, recipe, Store(default_root()))
+    missed = oversights(loaded)
+    for sentence in missed:
+        console.warn(sentence)
     zims = [item.file_name for item in loaded.knowledge.zim] if loaded.knowledge else []
-    value = {"recipe": str(recipe), "documents": documents, "zim": zims, "content": loaded.model_dump(mode="json")}
+    content = loaded.model_dump(mode="json")
+    value = {"recipe": str(recipe), "documents": documents, "zim": zims, "oversights": missed, "content": content}
     languages = ", ".join(loaded.bundle.languages)
     services = len(loaded.services)
     console.data(

@@ -32,9 +32,11 @@ from publicai_edge.kiosk.scrubbing import Scrubber, Scrubbing
 from publicai_edge.kiosk.sessions import Sessions
 from publicai_edge.kiosk.slip_routes import slip_routes
 from publicai_edge.kiosk.slips import Slips
+from publicai_edge.kiosk.speech_routes import speech_routes
 from publicai_edge.kiosk.staff_desk import Desk
 from publicai_edge.kiosk.staff_routes import staff_routes
 from publicai_edge.kiosk.state import Kiosk
+from publicai_edge.kiosk.voices import Voices
 from publicai_edge.kiosk.watch import watch
 
 _LOG = logging.getLogger("publicai_edge.kiosk")
@@ -84,9 +86,11 @@ def create_app(
         staff=staff,
         printing=printing,
         dictation=Dictation.of(bundle),
+        voices=Voices.of(bundle),
     )
     # The interactive documentation pages load scripts from elsewhere, so there are none.
-    scrubber = Scrubber([part.scrub for part in (kiosk.library, kiosk.embeddings, kiosk.dictation) if part])
+    parts = (kiosk.library, kiosk.embeddings, kiosk.dictation, kiosk.voices)
+    scrubber = Scrubber([part.scrub for part in parts if part])
     app = FastAPI(
         title="publicai-edge kiosk", docs_url=None, redoc_url=None, lifespan=lambda _: _lifespan(kiosk, scrubber)
     )
@@ -94,6 +98,7 @@ def create_app(
     app.include_router(page_routes(kiosk))
     app.include_router(slip_routes(kiosk))
     app.include_router(dictating.dictation_routes(kiosk))
+    app.include_router(speech_routes(kiosk))
     app.include_router(monitoring_routes(kiosk))
     app.include_router(operator_routes(kiosk, shared=share_status))
     app.include_router(openai_routes(kiosk))
@@ -129,6 +134,8 @@ async def _lifespan(kiosk: Kiosk, scrubber: Scrubber) -> AsyncGenerator[None, No
             kiosk.embeddings.close()
         if kiosk.dictation:
             kiosk.dictation.close()
+        if kiosk.voices:
+            kiosk.voices.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(kiosk.engine.close(), _CLOSE_SECONDS)
 

@@ -1,24 +1,12 @@
-"""The bundle's speech model for patrons: loaded when somebody speaks, run off the event loop, one recording at a time.
-
-Invariants: at most :data:`MOST_WAITING` recordings wait or are written down; one whose patron has gone is not written
-down any further: the process that does it is ended, with all that it holds; no error says what was said.
-"""
-
-import asyncio
-import contextlib
-from concurrent.futures import ThreadPoolExecutor
+"""The bundle's speech model for patrons: loaded when somebody speaks; no error says what was said."""
 
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.engine.speech import SAMPLE_BYTES, SAMPLE_RATE
 from publicai_edge.engine.speech.recognizer import Recognizer
-from publicai_edge.errors import OverloadedError
-from publicai_edge.scrub import scrub_thread
-
-MOST_WAITING = 4
-_SECONDS_PER_WAITING = 3
+from publicai_edge.kiosk.serial import Serial
 
 
-class Dictation:
+class Dictation(Serial):
     """Writes down what patrons say.
 
     Args:
@@ -28,11 +16,10 @@ class Dictation:
     """
 
     def __init__(self, recognizer: Recognizer, languages: tuple[str, ...], seconds: int) -> None:
+        super().__init__(recognizer, "dictation")
         self._recognizer = recognizer
         self.languages = languages
         self.seconds = seconds
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dictation")
-        self._waiting = 0
 
     @staticmethod
     def of(bundle: Bundle) -> "Dictation | None":
@@ -45,12 +32,6 @@ class Dictation:
         """Bytes of the longest recording."""
         return self.seconds * SAMPLE_RATE * SAMPLE_BYTES
 
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """The process that writes down what is said, while it runs."""
-        pid = self._recognizer.pid
-        return () if pid is None else (pid,)
-
     async def write_down(self, recording: bytes, language: str) -> str:
         """Return what is said in a recording, "" where nobody speaks; cancel it to end the work.
 
@@ -58,31 +39,4 @@ class Dictation:
             OverloadedError: too many recordings wait.
             EngineError: the model cannot be loaded, or fails.
         """
-        if self._waiting >= MOST_WAITING:
-            raise OverloadedError(
-                f"{self._waiting} recordings are waiting already.",
-                hint="Try again in a moment.",
-                retry_after=_SECONDS_PER_WAITING * self._waiting,
-            )
-        self._waiting += 1
-        work = self._thread.submit(self._recognizer.write_down, recording, language)
-        try:
-            return await asyncio.wrap_future(work)
-        finally:
-            self._waiting -= 1
-            if work.running():
-                self._recognizer.stop()
-
-    def scrub(self) -> None:
-        """Have the thread that asks, and the process that is asked, overwrite what they have let go."""
-        with contextlib.suppress(RuntimeError):  # it has been let go
-            self._thread.submit(self._scrub)
-
-    def _scrub(self) -> None:
-        self._recognizer.scrub()
-        scrub_thread()
-
-    def close(self) -> None:
-        """End the process; a recording under way ends with it."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-        self._recognizer.close()
+        return await self.do(self._recognizer.write_down, recording, language)

@@ -10,9 +10,11 @@ from publicai_edge.engine.protocol import Engine
 from publicai_edge.kiosk.dictation import Dictation
 from publicai_edge.kiosk.embedding import Embeddings
 from publicai_edge.kiosk.library import Library
+from publicai_edge.kiosk.reading_ahead import ReadingAhead
 from publicai_edge.kiosk.sessions import Sessions
 from publicai_edge.kiosk.slips import Slips
 from publicai_edge.kiosk.staff_desk import Desk
+from publicai_edge.kiosk.voices import Voices
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Kiosk:
     staff: Desk | None = None
     printing: bool = True
     dictation: Dictation | None = None
+    voices: Voices | None = None
+    ahead: ReadingAhead = field(default_factory=ReadingAhead)
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -23,7 +23,7 @@ _F16_BYTES = 2  # what the model's bytes per token are told in
 class Need:
     """What a bundle takes of a device, in bytes.
 
-    ``others``: the processes that read its ZIM files, and the one that writes down what is said.
+    ``others``: the processes that read its ZIM files, that write down what is said, and that read aloud.
     """
 
     disk: int
@@ -50,7 +50,9 @@ def check(
     model_folder: str,
     speech: int = 0,
 ) -> dict[str, int]:
-    """Return the bundle's disk and expected memory in bytes; ``speech``: of the process for dictation.
+    """Return the bundle's disk and expected memory in bytes.
+
+    ``speech``: memory of the processes that write down what is said and that read aloud.
 
     Raises:
         RecipeError: either is over the recipe's ``[target]``, or the context is over the model's.

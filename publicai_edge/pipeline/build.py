@@ -23,6 +23,7 @@ from publicai_edge.pipeline import (
     stages,
     texts,
     tuned,
+    voices,
 )
 from publicai_edge.pipeline.options import Options
 from publicai_edge.pipeline.prepared import Prepared, prepare
@@ -92,6 +93,7 @@ def build(recipe_path: Path, options: Options) -> Built:
         "index": ready.indexed.facts if ready.indexed else None,
         "zim": list(ready.zim_facts),
         "dictation": ready.speech.step.facts if ready.speech else None,
+        "voices": ready.spoken.facts,
         "warm": warmed.facts,
     }
     payload = _payload(files, ready.embedding, ready.indexed, warmed) | dict(
@@ -100,6 +102,7 @@ def build(recipe_path: Path, options: Options) -> Built:
     payload |= dict(ahead.files.prefixed(describe.STATES_FOLDER)) if ahead else {}
     payload |= dict(ready.zims.prefixed(KNOWLEDGE_FOLDER)) | dict(runtime)
     payload |= dict(ready.speech.files.prefixed(dictation.FOLDER)) if ready.speech else {}
+    payload |= dict(ready.spoken.files.prefixed(voices.FOLDER))
     facts["budget"] = budget.check(
         ready.recipe, ready.inspected.facts, payload, warmed.facts["tokens"], MODEL_FOLDER, ready.speech_memory
     )

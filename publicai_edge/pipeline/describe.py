@@ -22,7 +22,7 @@ from publicai_edge.bundle.manifest import (
 from publicai_edge.bundle.open import model_digest
 from publicai_edge.engine import warm
 from publicai_edge.errors import RecipeError
-from publicai_edge.pipeline import dictation, fetching
+from publicai_edge.pipeline import dictation, fetching, voices
 from publicai_edge.pipeline.steps import StepResult
 from publicai_edge.pipeline.tuned import EngineSettings
 from publicai_edge.quantize import KEEP
@@ -68,6 +68,7 @@ def manifest(
         valid_until=recipe.policy.valid_until,
         slips=recipe.policy.slips,
         dictation=dictation.describe(recipe, pins, facts["dictation"]),
+        voices=voices.describe(recipe, pins),
     )
 
 

@@ -14,7 +14,7 @@ from publicai_edge.recipe.lock import Pin
 
 FOLDER = "data/dictation"
 
-_CODE = ("publicai_edge.engine.speech",)
+_CODE = ("publicai_edge.engine.speech", "publicai_edge.engine.ondemand.session", "publicai_edge.engine.settings_file")
 _LIBRARIES = ("numpy", "onnxruntime", "tokenizers")
 
 

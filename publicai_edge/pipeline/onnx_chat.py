@@ -22,6 +22,7 @@ _RUNNING_CODE = (
     "publicai_edge.engine.onnx",
     "publicai_edge.engine.chat",
     "publicai_edge.engine.prefixes",
+    "publicai_edge.engine.settings_file",
     "publicai_edge.engine.template",
     "publicai_edge.engine.warm",
 )

@@ -3,21 +3,23 @@
 What a steward should hear of early is checked early: the recipe, its documents and licences before anything is fetched.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from publicai_edge import gguf
 from publicai_edge.artifact import Blob, FileSet
 from publicai_edge.bundle import questions
+from publicai_edge.convert.pronunciation import number_words
 from publicai_edge.errors import RecipeError
 from publicai_edge.knowledge import ocr
 from publicai_edge.knowledge.ocr import languages
-from publicai_edge.pipeline import candidates, describe, dictation, fetching, onnx_chat, stages, texts
+from publicai_edge.pipeline import candidates, describe, dictation, fetching, onnx_chat, stages, texts, voices
 from publicai_edge.pipeline.dictation import Speech
 from publicai_edge.pipeline.documents import find_documents
 from publicai_edge.pipeline.options import Options
 from publicai_edge.pipeline.steps import Runner, StepResult
+from publicai_edge.pipeline.voices import Spoken
 from publicai_edge.recipe import Recipe
 from publicai_edge.recipe.lock import Pin
 from publicai_edge.store import Store
@@ -52,6 +54,7 @@ class Prepared:
         zims: the ZIM files, by name.
         zim_facts: what each says of itself.
         speech: the speech model's files, and the step that checked them; None where the recipe has none.
+        spoken: the voices, and the steps that made and checked them.
     """
 
     recipe: Recipe
@@ -65,18 +68,19 @@ class Prepared:
     zims: FileSet
     zim_facts: tuple[dict[str, Any], ...]
     speech: Speech | None = None
+    spoken: Spoken = field(default_factory=Spoken)
 
     @property
     def other_bytes(self) -> int:
-        """What the bundle holds beside the model: the search model, the index, ZIM files, the speech model."""
+        """What the bundle holds beside the model: search model, index, ZIM files, speech model, voices."""
         others = [*(self.embedding or ()), *(self.indexed.files if self.indexed else ()), *self.zims]
-        others += self.speech.files if self.speech else ()
+        others += [*(self.speech.files if self.speech else ()), *self.spoken.files]
         return sum(blob.size for _, blob in others)
 
     @property
     def speech_memory(self) -> int:
-        """Bytes that the process takes that writes down what is said; 0 where there is none."""
-        return self.speech.memory if self.speech else 0
+        """Bytes that the processes take that write down what is said, and that read aloud; 0 where there are none."""
+        return (self.speech.memory if self.speech else 0) + self.spoken.memory
 
 
 def prepare(recipe: Recipe, recipe_path: Path, runner: Runner, options: Options) -> Prepared:
@@ -99,10 +103,13 @@ def prepare(recipe: Recipe, recipe_path: Path, runner: Runner, options: Options)
         candidates.check_source(recipe.quantize, found["quantization"], found["quantized"], name_of(recipe, options))
     zims, zim_facts = _zims(runner, recipe, pins)
     speech = dictation.check(runner, recipe, pins)
+    spoken = voices.make(runner, recipe, pins)
     fetching.write_lock(recipe_path, pins, options)  # not before: what cannot be used is not worth pinning
     embedding, converted = _make_embedding(runner, recipe, pins, options)
     indexed = _index(runner, recipe, inputs, embedding)
-    return Prepared(recipe, inputs, pins, original, inspected, embedding, converted, indexed, zims, zim_facts, speech)
+    return Prepared(
+        recipe, inputs, pins, original, inspected, embedding, converted, indexed, zims, zim_facts, speech, spoken
+    )
 
 
 def reference_of(ready: Prepared, original: Blob) -> "Reference":
@@ -125,7 +132,7 @@ def check_inputs(recipe: Recipe, base: Path, options: Options) -> Inputs:
 
     Raises:
         RecipeError: a document, licence or type is not there or not known.
-        HostError: what recognises scanned pages is asked for and not installed.
+        HostError: what recognises scanned pages, or says numbers, is asked for and not installed.
     """
     if recipe.model.engine == "llama":
         candidates.check(recipe.quantize, calibrated=bool(recipe.quality and recipe.quantize.imatrix))
@@ -138,11 +145,9 @@ def check_inputs(recipe: Recipe, base: Path, options: Options) -> Inputs:
         left_out = found.left_out
         if asked := questions.of(recipe):
             questions.check_sources(asked, [*documents, *(item.file_name for item in recipe.knowledge.zim)])
-    licences = {}
-    for what, part in (("model", recipe.model), ("embedding", recipe.embedding), ("dictation", recipe.dictation)):
-        if part:
-            given = base / part.license_file if part.license_file else None
-            licences[what] = texts.licence_text(part.license, given, what)
+    if recipe.voices:
+        number_words.require_installed()
+    licences = {each.name: texts.licence_text(each, base) for each in recipe.licensed()}
     return Inputs(recipe, documents, left_out, licences)
 
 

@@ -229,16 +229,17 @@ def _measured(
     compositions: Sequence[PassageSettings],
     tuning: Tuning,
 ) -> tuple[Reading, ...]:
+    same = {"model": model.sha256, "context": recipe.target.context, "tuning": tuning.to_json(), "most": _MAX_TOKENS}
     inputs = {
-        "model": model.sha256,
+        **same,
         "questions": [asdict(question) for question in questions],
         "compositions": [[item.composition, item.fresh] for item in compositions],
-        "context": recipe.target.context,
-        "tuning": tuning.to_json(),
     }
 
     def run(_folder: Path) -> dict[str, Any]:
         from publicai_edge.evaluate.reading import measure
+
+        answers = Step("answers", _CODE, _LLAMA, same, run)
 
         found = measure(
             runner.store.path(model),
@@ -247,6 +248,7 @@ def _measured(
             context=recipe.target.context,
             max_tokens=_MAX_TOKENS,
             tuning=tuning,
+            kept=runner.store.kept(answers.name, answers.key),
             progress=runner.progress,
         )
         return {"readings": [item.to_json() for item in found]}

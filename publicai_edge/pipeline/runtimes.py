@@ -306,6 +306,11 @@ def export(name: str, store: Store, target: Path | None, progress: Progress) -> 
     place = target or Path(f"{found.name}{archive.SUFFIX}")
     if place.is_dir():
         place = place / f"{found.name}{archive.SUFFIX}"
+    if not place.name.endswith(archive.SUFFIX):
+        raise HostError(
+            f"{place} is no folder, and no name of a runtime's file.",
+            hint=f"Make the folder first, or give a name that ends in {archive.SUFFIX}.",
+        )
     archive.write(found, store, place, progress)
     return place
 

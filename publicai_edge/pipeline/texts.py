@@ -6,6 +6,7 @@ from typing import Any
 
 from publicai_edge.bundle.manifest import Manifest, word
 from publicai_edge.errors import RecipeError
+from publicai_edge.recipe.model import Licensed
 
 _HERE = Path(__file__).parent
 _CARRIED = {"Apache-2.0": _HERE / "licenses" / "Apache-2.0.txt"}
@@ -36,18 +37,23 @@ def start_scripts() -> dict[str, bytes]:
     return {"start": (scripts / "start").read_bytes(), "start.bat": windows}
 
 
-def licence_text(spdx: str, given: Path | None, what: str) -> bytes:
-    """Return the full text of a licence: the steward's file, or one this program carries.
+def licence_text(each: Licensed, base: Path) -> bytes:
+    """Return the full text of a part's licence: the steward's file, or one this program carries.
+
+    Args:
+        each: the part.
+        base: the folder that the recipe lies in.
 
     Raises:
         RecipeError: neither is there.
     """
-    place = given or _CARRIED.get(spdx)
+    spdx, given = each.part.license, each.part.license_file
+    place = base / given if given else _CARRIED.get(spdx)
     if place is None:
         carried = ", ".join(_CARRIED)
         raise RecipeError(
-            f"The recipe gives no text for {what}'s licence {spdx}; this program carries only {carried}.",
-            hint=f'Save the licence beside the recipe and name it: {what}.license_file = "licenses/{spdx}.txt".',
+            f"The recipe gives no text for {each.key}'s licence {spdx}; this program carries only {carried}.",
+            hint=f'Save the licence beside the recipe and name it: {each.key}.license_file = "licenses/{spdx}.txt".',
         )
     try:
         return place.read_bytes()

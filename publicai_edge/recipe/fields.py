@@ -11,6 +11,7 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _ZIM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}\.zim")
 _SCHEMES = ("hf", "pypi", "npm", "https", "file")
+_PACKAGE_SCHEMES = (*_SCHEMES, "sdist")
 
 
 def _name(text: str) -> str:
@@ -36,13 +37,17 @@ def language_tag(text: str) -> str:
     return text
 
 
-def _source(text: str) -> str:
+def _source(text: str, schemes: tuple[str, ...] = _SCHEMES) -> str:
     scheme = text.split(":", 1)[0]
-    if ":" not in text or scheme not in _SCHEMES:
+    if ":" not in text or scheme not in schemes:
         raise ValueError(
-            f"unknown source scheme {scheme!r}; expected one of " + ", ".join(f"{name}:" for name in _SCHEMES)
+            f"unknown source scheme {scheme!r}; expected one of " + ", ".join(f"{name}:" for name in schemes)
         )
     return text
+
+
+def _package_source(text: str) -> str:
+    return _source(text, _PACKAGE_SCHEMES)
 
 
 def _sha256(text: str) -> str:
@@ -77,6 +82,8 @@ Name = Annotated[str, AfterValidator(_name), _pattern(_NAME.pattern)]
 Version = Annotated[str, AfterValidator(_version), _pattern(_VERSION.pattern)]
 Language = Annotated[str, AfterValidator(language_tag), _pattern(_LANGUAGE.pattern)]
 Source = Annotated[str, AfterValidator(_source), _pattern(f"({'|'.join(_SCHEMES)}):.+")]
+PackageSource = Annotated[str, AfterValidator(_package_source), _pattern(f"({'|'.join(_PACKAGE_SCHEMES)}):.+")]
+"""A source that may also be a source distribution of PyPI."""
 Sha256 = Annotated[str, AfterValidator(_sha256), _pattern("[0-9a-f]{64}")]
 Words = dict[Language, Annotated[str, Field(min_length=1)]]
 

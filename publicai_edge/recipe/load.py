@@ -13,6 +13,25 @@ from publicai_edge.errors import RecipeError
 from publicai_edge.recipe.model import Recipe
 
 _MAX_BYTES = 1 << 20
+_IS_BACKSLASH = re.compile(r"hex value|Unescaped|escape", re.IGNORECASE)
+_BACKSLASH = (
+    "In \"…\" a backslash begins a special character. Write / in paths, on Windows as well, or take 'single quotes'."
+)
+_WANTED = {
+    "int_type": "expected a whole number, without quotes",
+    "int_parsing": "expected a whole number, without quotes",
+    "int_from_float": "expected a whole number",
+    "float_type": "expected a number, without quotes",
+    "float_parsing": "expected a number, without quotes",
+    "bool_type": "expected true or false, without quotes",
+    "bool_parsing": "expected true or false, without quotes",
+    "string_type": "expected text, in quotes",
+    "list_type": "expected a list, in [ ]",
+    "dict_type": "expected a table",
+    "model_type": "expected a table",
+}
+"""What a value should have been, by pydantic's name of the problem, in words of TOML."""
+
 _HEADER = re.compile(r"\s*\[(\[)?\s*([^\[\]]+?)\s*\]?\]\s*(#.*)?$")
 _KEY = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
 
@@ -26,7 +45,7 @@ def load(path: Path) -> Recipe:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise RecipeError(f"{path} is larger than 1 MiB; a recipe is a short text file.")
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # some editors put a mark before the first line
     except FileNotFoundError as error:
         raise RecipeError(
             f"There is no recipe at {path}.",
@@ -38,7 +57,11 @@ def load(path: Path) -> Recipe:
     except PermissionError as error:
         raise RecipeError(f"No permission to read {path}.", file=str(path)) from error
     except UnicodeDecodeError as error:
-        raise RecipeError(f"{path} is not UTF-8 text; a recipe is a TOML file.", file=str(path)) from error
+        raise RecipeError(
+            f"{path} is not UTF-8 text; a recipe is a TOML file.",
+            hint="Save it anew in your editor, with the encoding UTF-8.",
+            file=str(path),
+        ) from error
     return parse(text, str(path))
 
 
@@ -51,7 +74,8 @@ def parse(text: str, name: str = "recipe") -> Recipe:
     try:
         data = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also a number of 5,000 digits, or a list in 5,000 lists
-        raise RecipeError(f"{name} is not valid TOML: {error}.", hint="Mend that line.", file=name) from error
+        hint = _BACKSLASH if _IS_BACKSLASH.search(str(error)) else "Mend that line."
+        raise RecipeError(f"{name} is not valid TOML: {error}.", hint=hint, file=name) from error
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
@@ -82,7 +106,8 @@ def _describe(item: Any, text: str) -> str:
         case "value_error":
             return f"{where}: {dotted}: {message}" if dotted else f": {message}"
         case _:
-            return f"{where}: key {dotted!r} is {_shown(item['input'])}; {message[:1].lower()}{message[1:]}"
+            wanted = _WANTED.get(item["type"], f"{message[:1].lower()}{message[1:]}")
+            return f"{where}: key {dotted!r} is {_shown(item['input'])}; {wanted}"
 
 
 def _shown(value: Any) -> str:

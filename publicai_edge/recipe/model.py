@@ -6,7 +6,7 @@ the recipe lists.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
@@ -21,12 +21,11 @@ from publicai_edge.recipe.fields import (
     Version,
     Words,
     glob_path,
-    zim_name,
-    zim_source,
 )
+from publicai_edge.recipe.knowledge import Knowledge
+from publicai_edge.recipe.models import Dictation, Embedding, ModelFolder, Voice
 from publicai_edge.recipe.quality import Quality, Quantize, onnx_problems, quality_problems
 from publicai_edge.recipe.questions import ServiceQuestion, question_problems
-from publicai_edge.recipe.reading import Reading
 from publicai_edge.tuning import LEAST_BATCH, MOST_BATCH, FlashAttention, KvType, Tuning
 
 Slips = Literal["off", "reasons", "question", "words"]
@@ -92,115 +91,13 @@ which is what a FAT32 stick holds."""
         return MOST_FILE_BYTES if self.max_file_mb is None else int(self.max_file_mb * 1e6)
 
 
-class Embedding(Table):
-    """The model that finds passages."""
+@dataclass(frozen=True)
+class Licensed:
+    """A part of a bundle that has a licence of its own: what its file is called, its key in the recipe, and itself."""
 
-    source: Source
-    """Where its folder is (config.json, tokenizer.json, model.safetensors)."""
-    revision: str | None = None
-    """For hf: a branch, tag or commit."""
-    sha256: Sha256 | None = None
-    """Digest of the downloaded file set; the lock file pins every file in any case."""
-    name: Annotated[str, Field(min_length=1)]
-    """The model's published name."""
-    license: Annotated[str, Field(min_length=1)]
-    """SPDX identifier of its licence."""
-    license_url: str
-    """Where the licence was stated."""
-    license_file: Annotated[str, AfterValidator(glob_path)] | None = None
-    """File with the licence's full text, relative to this recipe; not needed for Apache-2.0."""
-    quantize: Literal["int8", "none"] = "int8"
-    """int8 is about a quarter of the size and of the memory, with vectors nearly the same."""
-    pooling: Literal["mean", "cls"] = "mean"
-    """How token vectors become one: as the model's card says."""
-    max_tokens: Annotated[int, Field(ge=16, le=8192)] = 256
-    """Tokens of a passage that the model reads."""
-    query_prefix: str = ""
-    """Text the model expects before a question (E5 models: "query: ")."""
-    passage_prefix: str = ""
-    """Text the model expects before a passage (E5 models: "passage: ")."""
-    min_cosine: Annotated[float, Field(ge=0, le=1)] = 0.98
-    """Build fails when the converted model's vectors fall below this mean cosine to the original's."""
-
-
-class Dictation(Table):
-    """The model that writes down what patrons say, where they may speak instead of typing."""
-
-    source: Source
-    """Where its folder is: Whisper in ONNX, laid out for transformers.js, such as hf:onnx-community/whisper-tiny/."""
-    revision: str | None = None
-    """For hf: a branch, tag or commit."""
-    sha256: Sha256 | None = None
-    """Digest of the downloaded file set; the lock file pins every file in any case."""
-    name: Annotated[str, Field(min_length=1)]
-    """The model's published name."""
-    license: Annotated[str, Field(min_length=1)]
-    """SPDX identifier of its licence."""
-    license_url: str
-    """Where the licence was stated."""
-    license_file: Annotated[str, AfterValidator(glob_path)] | None = None
-    """File with the licence's full text, relative to this recipe; not needed for Apache-2.0."""
-    max_seconds: Annotated[int, Field(ge=5, le=30)] = 30
-    """Longest recording, in seconds; it ends by itself then."""
-
-
-class Zim(Table):
-    """A ZIM file, such as those of Kiwix: an encyclopedia or other web site, searched by the index it brings."""
-
-    source: Annotated[Source, AfterValidator(zim_source)]
-    """Where the .zim file is: hf:, pypi:, npm:, https: or file:."""
-    revision: str | None = None
-    """For hf: a branch, tag or commit."""
-    sha256: Sha256 | None = None
-    """Digest the file must have; the lock file pins it in any case."""
-    name: Annotated[str, Field(min_length=1)]
-    """What patrons call it, such as "Wikipedia"; it stands behind the title of each article."""
-    license: Annotated[str, Field(min_length=1)]
-    """SPDX identifier, or a sentence, on the articles' terms, such as "CC-BY-SA-4.0"."""
-    license_url: str
-    """Where the licence was stated."""
-
-    @property
-    def file_name(self) -> str:
-        """The file's name."""
-        return zim_name(self.source)
-
-
-class Knowledge(Table):
-    """The documents a patron can ask about."""
-
-    documents: list[Annotated[str, AfterValidator(glob_path)]] = []  # noqa: RUF012 - pydantic copies it
-    """Files or glob patterns relative to this recipe: txt, md, html, pdf, docx, epub. None are needed beside a \
-[[knowledge.zim]]."""
-    zim: list[Zim] = []  # noqa: RUF012 - pydantic copies it
-    """ZIM files that are searched beside the documents; the extra `zim` reads them."""
-    ocr: bool = False
-    """Whether pages of PDFs that hold only pictures, as scanners make them, are recognised; the extra `ocr` does it. \
-It reads print in Latin letters with their accents, Chinese and Japanese, and no other script."""
-    license: Annotated[str, Field(min_length=1)]
-    """SPDX identifier, or a sentence, on the documents' own terms."""
-    passage_words: Annotated[int, Field(ge=40, le=400)] = 120
-    """Longest passage, in words."""
-    top: Annotated[int, Field(ge=1, le=8)] = 3
-    """How many passages a question brings up."""
-    min_relevance: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """Cosine below which a passage does not count as an answer to a question."""
-    reading: Reading = Reading()
-    """Whether the passages are read again for every question."""
-
-    @property
-    def composes(self) -> int:
-        """Conversations' worth of memory that putting passages together takes beside the patrons': 1, or 0."""
-        return int(self.reading.composition != "exact")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if not self.documents and not self.zim:
-            raise ValueError("it names neither documents nor a [[knowledge.zim]]")
-        names = [item.file_name.casefold() for item in self.zim]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two files under [[knowledge.zim]] are called {twice[0]!r}")
-        return self
+    name: str
+    key: str
+    part: Model | ModelFolder
 
 
 class Service(Table):
@@ -314,6 +211,7 @@ class Recipe(Table):
     quality: Quality | None = None
     embedding: Embedding | None = None
     dictation: Dictation | None = None
+    voices: list[Voice] = []  # noqa: RUF012 - pydantic copies it
     knowledge: Knowledge | None = None
     target: Target = Target()
     engine: Engine = Engine()
@@ -344,10 +242,25 @@ class Recipe(Table):
             found += question_problems(place, service.questions, languages, search=service.search)
         found += onnx_problems(self.model.engine, self.model.file, self.quantize, self.quality)
         found += quality_problems(self.quantize, self.quality, self.bundle.languages, [s.id for s in self.services])
-        for what, holder in (("model", self.model), ("embedding", self.embedding), ("dictation", self.dictation)):
-            if holder and holder.license not in self.policy.licenses:
+        spoken = [voice.language for voice in self.voices]
+        if other := sorted(set(spoken) - set(self.bundle.languages)):
+            found.append(f"voices: {', '.join(other)} is not among [bundle] languages")
+        found += [f"voices: two speak {tag!r}" for tag in sorted({tag for tag in spoken if spoken.count(tag) > 1})]
+        for each in self.licensed():
+            if each.part.license not in self.policy.licenses:
                 allowed = ", ".join(self.policy.licenses)
-                found.append(f"{what}.license is {holder.license!r}; [policy] licenses allows {allowed}")
+                found.append(f"{each.key}.license is {each.part.license!r}; [policy] licenses allows {allowed}")
+        return found
+
+    def licensed(self) -> list[Licensed]:
+        """Return the models, and what else has a licence whose text goes into the bundle."""
+        found = [Licensed("model", "model", self.model)]
+        found += [Licensed("embedding", "embedding", self.embedding)] if self.embedding else []
+        found += [Licensed("dictation", "dictation", self.dictation)] if self.dictation else []
+        for index, voice in enumerate(self.voices):
+            found.append(Licensed(f"voice-{voice.language}", f"voices[{index}]", voice))
+            name = f"pronunciation-{voice.language}"
+            found.append(Licensed(name, f"voices[{index}].pronunciation", voice.pronunciation))
         return found
 
     def _all_words(self) -> list[tuple[str, Words]]:

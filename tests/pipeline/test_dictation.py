@@ -113,3 +113,24 @@ def test_a_plan_counts_its_files_and_its_process(recipe: Path, tmp_path: Path) -
     (after,) = plan(load(with_dictation(recipe, table)), recipe, cases.device(), options).forecasts
     assert after.disk - before.disk == 43_339_444
     assert after.asked - before.asked == process_bytes(43_339_444)
+
+
+def test_what_only_a_fetched_archive_tells_is_left_out_of_a_plan_and_that_is_said(
+    recipe: Path, warm_store: Store, tmp_path: Path
+) -> None:
+    class Talk(Silent):
+        said: list[str] = []  # noqa: RUF012
+
+        def warn(self, message: str) -> None:
+            self.said.append(message)
+
+    known = lock.read(lock.lock_path(recipe))
+    options = Options(tmp_path, warm_store, Talk())
+    (without,) = plan(load(recipe), recipe, cases.device(), options).forecasts
+    with_dictation(recipe)
+    lock.write(lock.lock_path(recipe), known)
+    (found,) = plan(load(recipe), recipe, cases.device(), options).forecasts
+    assert (found.disk, found.asked) == (without.disk, without.asked)
+    (said,) = Talk.said
+    assert spoken.SOURCE in said
+    assert "publicai-edge pull RECIPE" in said

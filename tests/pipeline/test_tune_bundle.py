@@ -14,7 +14,7 @@ from publicai_edge.pipeline.tune_recipe import Wanted
 from publicai_edge.progress import Silent
 from publicai_edge.tune.search import Work
 
-QUICK = Wanted(Work(32, 2), seconds=30.0)
+QUICK = Wanted(Work(32, 2), seconds=8.0)
 
 
 def test_settings_are_found_and_written_and_the_bundle_still_verifies(bundle_copy: Path) -> None:

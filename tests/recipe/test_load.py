@@ -1,5 +1,6 @@
 """A wrong recipe is answered with file, line, key, what was expected and the nearest known key."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_missing_key_says_what_is_expected() -> None:
 def test_wrong_type_shows_what_was_found() -> None:
     message = refused(DEMO.replace("release = 1", 'release = "one"'))
     assert "key 'bundle.release' is 'one'" in message
-    assert "integer" in message
+    assert "whole number" in message
 
 
 def test_missing_words_name_the_language() -> None:
@@ -73,6 +74,36 @@ def test_unknown_source_scheme_lists_the_known_ones() -> None:
 
 def test_broken_toml_names_the_line() -> None:
     assert "my.toml is not valid TOML" in refused("[bundle\nname = 1")
+
+
+def test_a_path_of_windows_is_told_how_to_be_written() -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse(r'documents = ["C:\Users\me\docs\*.pdf"]', "my.toml")
+    assert "Write / in paths" in str(caught.value.hint)
+
+
+def test_an_editors_mark_before_the_first_line_is_no_fault(tmp_path: Path) -> None:
+    marked, other = tmp_path / "marked.toml", tmp_path / "other.toml"
+    marked.write_bytes(b"\xef\xbb\xbf" + DEMO.encode())
+    assert load(marked).bundle.name == "demo-library"
+    other.write_bytes(DEMO.encode("utf-16"))
+    with pytest.raises(RecipeError, match="is not UTF-8 text") as caught:
+        load(other)
+    assert "UTF-8" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('release = "one"', "key 'bundle.release' is 'one'; expected a whole number, without quotes"),
+        ("languages = 3", "expected a list, in [ ]"),
+        ("name = 3", "key 'bundle.name' is 3; expected text, in quotes"),
+    ],
+)
+def test_a_wrong_value_is_told_in_words_of_toml(line: str, said: str) -> None:
+    key = line.split(maxsplit=1)[0]
+    text = re.sub(rf"^{key} = .*$", line, DEMO, count=1, flags=re.MULTILINE)
+    assert said in refused(text)
 
 
 def test_missing_file_says_how_to_make_one(tmp_path: Path) -> None:

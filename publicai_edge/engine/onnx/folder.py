@@ -6,12 +6,12 @@ It holds ``model.onnx`` (with its weights inside, or in a file beside it that th
 the expected type counts as not there.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from publicai_edge.engine import settings_file
 from publicai_edge.errors import ModelError
 
 MODEL_FILE = "model.onnx"
@@ -107,14 +107,7 @@ class ChatFolder:
 def _read(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
-    try:
-        with path.open("rb") as stream:
-            value = json.loads(stream.read(_MAX_CONFIG))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read: {str(error)[:200]}.", hint=_HINT, path=str(path)) from error
-    if not isinstance(value, dict):
-        raise ModelError(f"{path} holds no object, but {type(value).__name__}.", hint=_HINT, path=str(path))
-    return value
+    return settings_file.read(path, _MAX_CONFIG, _HINT)
 
 
 def _template(path: Path, tokenizer: dict[str, Any]) -> str | None:

@@ -5,12 +5,12 @@ with and without what it has read before), ``config.json``, ``generation_config.
 ``tokenizer.json``. They come from strangers: sizes are bounded, and every number is checked before it is used.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from publicai_edge.engine import settings_file
 from publicai_edge.engine.speech import MOST_SECONDS, SAMPLE_RATE
 from publicai_edge.engine.speech.mel import HOP, WINDOW
 from publicai_edge.errors import ModelError
@@ -118,11 +118,4 @@ def _number(value: Any, below: int) -> int:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as stream:
-            value = json.loads(stream.read(_MAX_BYTES))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read: {str(error)[:200]}.", hint=_HINT, path=str(path)) from error
-    if not isinstance(value, dict):
-        raise ModelError(f"{path} holds no object, but {type(value).__name__}.", hint=_HINT, path=str(path))
-    return value
+    return settings_file.read(path, _MAX_BYTES, _HINT)

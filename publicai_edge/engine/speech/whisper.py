@@ -4,8 +4,8 @@ The decoder is transformers.js's "merged" one: with ``use_cache_branch`` false i
 encoder heard, with true one token and what it returned before. What was computed of the encoder's output it returns the
 first time only.
 
-Nothing of a recording is kept: the arrays of a call are let go when it returns, and onnxruntime is told to hold no
-memory in reserve.
+Nothing of a recording is kept: the arrays of a call are let go when it returns, and onnxruntime holds none in
+reserve.
 """
 
 import re
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from publicai_edge.engine.ondemand.session import open_session
 from publicai_edge.engine.speech import SAMPLE_RATE
 from publicai_edge.engine.speech.decoding import Chooser, looped, most_tokens, probability
 from publicai_edge.engine.speech.folder import DECODER_FILE, ENCODER_FILE, TOKENIZER_FILE, SpeechFolder
@@ -68,7 +69,7 @@ class Whisper:
             ModelError: a file is missing, or none of a model that is known here.
         """
         folder = SpeechFolder.open(path)
-        encoder, decoder = (_session(path / name, threads) for name in (ENCODER_FILE, DECODER_FILE))
+        encoder, decoder = (open_session(path / name, threads, _HINT) for name in (ENCODER_FILE, DECODER_FILE))
         _check(path, encoder, decoder)
         return Whisper(folder, encoder, decoder, _tokenizer(path / TOKENIZER_FILE))
 
@@ -137,24 +138,6 @@ def is_loud(sound: npt.NDArray[np.float32]) -> bool:
 
 def _present(name: str) -> str:
     return name.replace("past_key_values", "present")
-
-
-def _session(path: Path, threads: int) -> Any:
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()  # the variable set in publicai_edge/__init__.py is not read on Windows
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = max(1, threads)
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what it would print is in the exception too
-    options.enable_cpu_mem_arena = False  # what it holds in reserve, nobody could overwrite
-    options.enable_mem_pattern = False
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no base class of their own
-        reason = " ".join(str(error).split())[:300].rstrip(".")
-        raise ModelError(f"onnxruntime cannot load {path}: {reason}.", hint=_HINT, path=str(path)) from error
 
 
 def _check(path: Path, encoder: Any, decoder: Any) -> None:

@@ -1,13 +1,15 @@
-// Reads aloud, sentence by sentence, with a voice that this computer has. Many browsers also list voices that a server
-// speaks: those would be told what a patron reads, so a voice counts only where the browser says that it is local.
-// Listening is the kiosk's own work, see dictation.js.
+// Reads aloud, sentence by sentence, with a voice that this computer has, or else with one of the kiosk. Many browsers
+// also list voices that a server speaks: those would be told what a patron reads, so a voice counts only where the
+// browser says that it is local. Listening is the kiosk's own work, see dictation.js.
 
+import * as played from "./played.js";
 import { put } from "./words.js";
 
 const speech = globalThis.speechSynthesis;
 const offered = new Map(); // button -> { code, parts }
 let reading = null;
 let heard = () => {};
+let kioskSpeaks = []; // languages that the kiosk has a voice for
 
 // Language and script, since a voice for one kind of Chinese does not read the other.
 function kind(tag) {
@@ -25,6 +27,10 @@ function voiceFor(code) {
   return (wanted && (own.find((voice) => voice.lang === code) ?? own.find((voice) => voice.default) ?? own[0])) || null;
 }
 
+function isSpoken(code) {
+  return voiceFor(code) !== null || kioskSpeaks.includes(code);
+}
+
 export function sentences(text, code) {
   const pieces = Intl.Segmenter
     ? [...new Intl.Segmenter(code, { granularity: "sentence" }).segment(text)].map((piece) => piece.segment)
@@ -33,7 +39,7 @@ export function sentences(text, code) {
 }
 
 // Makes a button read what parts() gives: [{ text, element }], the element being marked while it is read. code() is the
-// language. The button is hidden where this computer has no voice for it.
+// language. The button is hidden where neither this computer nor the kiosk has a voice for it.
 export function offer(button, code, parts) {
   if (!offered.has(button)) button.addEventListener("click", () => toggle(button));
   offered.set(button, { code, parts });
@@ -48,7 +54,7 @@ export function withdraw(button) {
 
 function showWhereThereIsAVoice() {
   for (const [button, entry] of offered) {
-    if (entry) button.hidden = voiceFor(entry.code()) === null;
+    if (entry) button.hidden = !isSpoken(entry.code());
   }
 }
 
@@ -57,30 +63,37 @@ function toggle(button) {
   stop();
   if (again) return;
   const { code, parts } = offered.get(button);
-  const voice = voiceFor(code());
-  if (!voice) return;
+  if (!isSpoken(code())) return;
   put(button, "aloud.stop");
-  reading = { button, voice, parts: parts(), next: 0, utterance: null };
-  readNext(reading);
+  const run = { button, voice: voiceFor(code()), parts: parts(), next: 0, utterance: null, playing: null };
+  reading = run;
+  if (run.voice) readNext(run);
+  else run.playing = played.read(code(), run.parts, mark, () => finish(run));
+}
+
+function mark(part) {
+  unmark();
+  heard();
+  part.element?.classList.add("is-spoken");
+}
+
+function finish(run) {
+  if (reading === run) stop();
 }
 
 function readNext(run) {
   if (reading !== run) return;
-  unmark();
   const part = run.parts[run.next++];
   if (!part) {
     stop();
     return;
   }
-  heard();
-  part.element?.classList.add("is-spoken");
+  mark(part);
   const utterance = new SpeechSynthesisUtterance(part.text);
   utterance.voice = run.voice;
   utterance.lang = run.voice.lang;
   utterance.onend = () => readNext(run);
-  utterance.onerror = () => {
-    if (reading === run) stop();
-  };
+  utterance.onerror = () => finish(run);
   run.utterance = utterance; // Chromium drops one that nothing holds, and its end is never told (crbug.com/509488)
   speech.speak(utterance);
 }
@@ -93,7 +106,8 @@ export function stop() {
   const run = reading;
   reading = null;
   if (!run) return;
-  speech.cancel();
+  if (run.voice) speech.cancel();
+  run.playing?.stop();
   unmark();
   put(run.button, "aloud.read");
 }
@@ -105,8 +119,9 @@ export function refresh() {
 }
 
 // onSentence: called before each sentence, so that listening counts as being there.
-export function wire(onSentence) {
+export function wire(facts, onSentence) {
   heard = onSentence;
+  kioskSpeaks = facts.voices.map((voice) => voice.language);
   speech?.getVoices(); // asks for them: they come later
   speech?.addEventListener?.("voiceschanged", showWhereThereIsAVoice);
 }

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from publicai_edge.engine.speech.recognizer import Limits, Recognizer
+from publicai_edge.engine.ondemand.client import Limits
+from publicai_edge.engine.speech.recognizer import Recognizer
 from publicai_edge.errors import EngineError
 from publicai_edge.host import usable_cores
 from tests import spoken
