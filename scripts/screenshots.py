@@ -3,8 +3,8 @@
 ``python -m scripts.screenshots [FOLDER]`` (or ``make screenshots``). The page and the kiosk are the real ones; the
 documents and answers are those of tests/kiosk/ten.py, so that the pictures show the same words each time.
 
-Needs fonts for all ten languages (on Debian fonts-noto-core and fonts-wqy-microhei), or there are boxes in place of
-letters. Pillow comes with reportlab.
+Needs fonts for all ten languages (`scripts/system_packages.sh pictures` installs them on Debian), or there are boxes in
+place of letters. Pillow comes with reportlab.
 
 Invariant: 64 colours a picture, which is enough for letters, and a quarter of the bytes.
 """

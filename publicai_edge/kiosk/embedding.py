@@ -43,10 +43,18 @@ class Embeddings:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embeddings")
         self._waiting = 0
 
-    async def embed(self, texts: Sequence[str], kind: Literal["query", "passage"]) -> Embedded:
+    async def embed(
+        self, texts: Sequence[str], kind: Literal["query", "passage"], dimensions: int | None = None
+    ) -> Embedded:
         """Return the vectors of texts; cancel it to end the work.
 
+        Args:
+            texts: the texts.
+            kind: whether they are questions or what is searched.
+            dimensions: what the caller expects a vector to have; None takes the model's.
+
         Raises:
+            EngineError: the model's vectors have another number of dimensions.
             OverloadedError: too many requests wait.
             ContextOverflowError: a text has more tokens than the model reads.
             PublicAIError: the model cannot be loaded, or fails.
@@ -60,7 +68,7 @@ class Embeddings:
         gone = threading.Event()
         self._waiting += 1
         try:
-            work = self._thread.submit(self._run, list(texts), kind, gone)
+            work = self._thread.submit(self._run, list(texts), kind, dimensions, gone)
             return await asyncio.wrap_future(work)
         finally:
             gone.set()
@@ -81,10 +89,18 @@ class Embeddings:
 
         return Embedder.open(self._folder)
 
-    def _run(self, texts: list[str], kind: Literal["query", "passage"], gone: threading.Event) -> Embedded:
+    def _run(
+        self, texts: list[str], kind: Literal["query", "passage"], dimensions: int | None, gone: threading.Event
+    ) -> Embedded:
         import numpy as np
 
         embedder = self._embedder
+        if dimensions is not None and dimensions != embedder.config.dim:
+            raise EngineError(
+                f"Vectors of {dimensions} dimensions are asked for; the embedding model makes {embedder.config.dim}.",
+                parameter="dimensions",
+                problem=f"the embedding model's vectors have {embedder.config.dim}",
+            )
         lengths = embedder.lengths(texts, kind)
         most = embedder.config.max_tokens
         if max(lengths) > most:

@@ -80,7 +80,6 @@ class Filler:
         self._folder = folder
         self._idle_seconds = idle_seconds
         self._answered: tuple[int, float] = (0, 0.0)
-        self.kept = 0
 
     async def run(self) -> None:
         """Fill it until cancelled: again when the documents or the worker are others, and from time to time."""
@@ -93,6 +92,7 @@ class Filler:
                     await self._fill()
                 except (PublicAIError, OSError) as error:
                     _LOG.warning("The passages of the documents cannot be read ahead (%s).", type(error).__name__)
+                    self._kiosk.ahead.state = "failed"
                 done = now
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -110,9 +110,12 @@ class Filler:
         """Go through all passages once; ends early when they change, when there is no room, or when it cannot be."""
         version, failures = self._version, 0
         places = await self._listed()
+        ahead = self._kiosk.ahead
         await self._remove_others({name for name, _, _ in places})
         manifest = self._kiosk.bundle.manifest
         services = [service for service in manifest.services if service.search]
+        ahead.state, ahead.done = "reading", 0
+        ahead.all = len(places) * len(services) * len(manifest.languages)
         for place in places:
             for service in services:
                 for language in manifest.languages:
@@ -124,10 +127,12 @@ class Filler:
                     if self._version != version:  # it may be of a document that was removed meanwhile
                         await self._remove_others({name for name, _, _ in await self._listed()})
                         return
-                    self.kept += how == "kept"
+                    ahead.done += how == "kept"
                     failures = 0 if how == "kept" else failures + 1
                     if how in {"full", "refused"} or failures >= _MOST_FAILURES:
+                        ahead.state = "full" if how == "full" else "failed"
                         return
+        ahead.state = "ready"
 
     async def _listed(self) -> list[_Place]:
         """Return all passages in the order in which they are read."""

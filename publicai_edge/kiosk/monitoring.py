@@ -125,6 +125,13 @@ def exposition(kiosk: Kiosk) -> str:
         ]
         meaning = "Service prompts by what became of their stored states when the engine was started."
         lines += _family("publicai_edge_stored_states", "gauge", meaning, stored)
+    if kiosk.ahead.state != "none":
+        meaning = "Passages, each for every service and language, by whether they are read ahead."
+        ahead: list[tuple[_Labels, float]] = [
+            ((("read", "yes"),), kiosk.ahead.done),
+            ((("read", "not yet"),), kiosk.ahead.all - kiosk.ahead.done),
+        ]
+        lines += _family("publicai_edge_passages_read_ahead", "gauge", meaning, ahead)
     memory: list[tuple[_Labels, float]] = [
         ((("process", name),), used)
         for name, used in (
@@ -132,6 +139,7 @@ def exposition(kiosk: Kiosk) -> str:
             ("worker", resident_bytes(status.facts.get("pid"))),
             ("zim", readers_bytes(kiosk)),
             ("dictation", dictation_bytes(kiosk)),
+            ("voices", voices_bytes(kiosk)),
         )
         if used is not None
     ]
@@ -164,6 +172,11 @@ def readers_bytes(kiosk: Kiosk) -> int | None:
 def dictation_bytes(kiosk: Kiosk) -> int | None:
     """Return the resident memory of the process that writes down what is said; None where it does not run."""
     return _together(kiosk.dictation.pids if kiosk.dictation else ())
+
+
+def voices_bytes(kiosk: Kiosk) -> int | None:
+    """Return the resident memory of the process that reads aloud; None where it does not run."""
+    return _together(kiosk.voices.pids if kiosk.voices else ())
 
 
 def _together(pids: Iterable[int]) -> int | None:

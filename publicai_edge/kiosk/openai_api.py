@@ -115,7 +115,7 @@ def _add_embeddings(router: APIRouter, kiosk: Kiosk) -> None:
 
 
 async def _vectors(embeddings: Embeddings, form: EmbeddingForm, model: str) -> AsyncGenerator[bytes, None]:
-    found = await embeddings.embed(form.texts, form.input_type or "passage")
+    found = await embeddings.embed(form.texts, form.input_type or "passage", form.dimensions)
     yield _embeddings_body(found, model, in_base64=form.encoding_format == "base64")
 
 

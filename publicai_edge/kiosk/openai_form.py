@@ -238,6 +238,7 @@ class EmbeddingForm(Form):
     ]
     encoding_format: Annotated[Literal["float", "base64"] | None, Field(description='"float" or "base64"')] = None
     input_type: Annotated[Literal["query", "passage"] | None, Field(description='"query" or "passage"')] = None
+    dimensions: Annotated[int | None, _TOKENS] = None
 
     @property
     def texts(self) -> list[str]:

@@ -21,7 +21,7 @@ from publicai_edge.bundle.open import Bundle
 from publicai_edge.bundle.signing import vouching
 from publicai_edge.errors import PublicAIError
 from publicai_edge.kiosk import page_files, words
-from publicai_edge.kiosk.monitoring import dictation_bytes, readers_bytes, resident_bytes
+from publicai_edge.kiosk.monitoring import dictation_bytes, readers_bytes, resident_bytes, voices_bytes
 from publicai_edge.kiosk.slips import MOST
 from publicai_edge.kiosk.staff_routes import is_here
 from publicai_edge.kiosk.state import Kiosk
@@ -112,6 +112,7 @@ def describe(kiosk: Kiosk, fixed: _Fixed) -> dict[str, Any]:
             "state": kiosk.library.state if kiosk.library else "none",
             "documents": manifest.knowledge.documents if manifest.knowledge else 0,
             "passages": manifest.knowledge.passages if manifest.knowledge else 0,
+            "ahead": kiosk.ahead.to_json(),
         },
         "answering": {"slots": counts.slots, "busy": counts.slots_busy, "waiting": counts.queued},
         "counts": {name: getattr(counts, name) for name in ("answered", "failed", "cancelled", "refused")},
@@ -124,6 +125,7 @@ def describe(kiosk: Kiosk, fixed: _Fixed) -> dict[str, Any]:
             "memory_worker": resident_bytes(engine.facts.get("pid")),
             "memory_zim": readers_bytes(kiosk),
             "memory_dictation": dictation_bytes(kiosk),
+            "memory_voices": voices_bytes(kiosk),
         },
     }
 

@@ -121,6 +121,7 @@ def describe(kiosk: Kiosk) -> dict[str, Any]:
         "slips": level(kiosk),
         "printing": kiosk.printing,
         "dictation": _optional(manifest.dictation, {"name", "license", "languages", "max_seconds"}),
+        "voices": [voice.model_dump(include={"language", "name", "license"}) for voice in manifest.voices],
     }
 
 

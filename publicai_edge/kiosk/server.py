@@ -95,7 +95,9 @@ def bind(host: str, port: int) -> socket.socket:
         HostError: it is in use, not this machine's, or not permitted.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Named as TCP, or asyncio does not know it as such and leaves Nagle's algorithm on: each small write after another,
+    # such as a piece of an answer, then waits for the other side's acknowledgement, which comes 40 ms later.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if sys.platform != "win32":  # there it would let two programs share a port
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

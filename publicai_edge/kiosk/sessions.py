@@ -14,12 +14,14 @@ from collections.abc import Callable
 from publicai_edge.kiosk.answering import MOST_TURNS, Turn
 
 COOKIE = "kiosk_session"
+ANSWER, SPEECH = "answer", "speech"
+"""Kinds of streams: a session has one of each at a time."""
 
 _MOST_TURN_LETTERS = 2000
 
 
 class Session:
-    """What is kept of one patron: the last turns with each service, and the stream under way.
+    """What is kept of one patron: the last turns with each service, and the streams under way.
 
     ``client`` is the patron's name in the engine's line: random, and not the token, which leaves this process only
     for the patron's own browser.
@@ -31,7 +33,7 @@ class Session:
         self.touched = now
         self.ended = False
         self._turns: dict[str, deque[Turn]] = {}
-        self._stop: asyncio.Event | None = None
+        self._stops: dict[str, asyncio.Event] = {}
 
     @property
     def cookie(self) -> dict[str, str]:
@@ -48,31 +50,28 @@ class Session:
             cut = Turn(turn.question[:_MOST_TURN_LETTERS], turn.answer[:_MOST_TURN_LETTERS])
             self._turns.setdefault(service, deque(maxlen=MOST_TURNS)).append(cut)
 
-    def begin_stream(self) -> asyncio.Event:
-        """Return the event that stops the new stream; the one before it is stopped now."""
-        self._stop_stream()
-        self._stop = asyncio.Event()
-        return self._stop
+    def begin_stream(self, kind: str = ANSWER) -> asyncio.Event:
+        """Return the event that stops the new stream; the one of that kind before it is stopped now."""
+        if before := self._stops.get(kind):
+            before.set()
+        self._stops[kind] = asyncio.Event()
+        return self._stops[kind]
 
     @property
     def streaming(self) -> bool:
-        """Whether an answer is under way."""
-        return self._stop is not None
+        """Whether a stream is under way."""
+        return bool(self._stops)
 
     def end_stream(self, stream: asyncio.Event) -> None:
         """Take note that a stream ended, by what :meth:`begin_stream` returned for it."""
-        if self._stop is stream:
-            self._stop = None
+        self._stops = {kind: stop for kind, stop in self._stops.items() if stop is not stream}
 
     def wipe(self) -> None:
-        """Drop everything and stop the stream."""
+        """Drop everything and stop the streams."""
         self.ended = True
         self._turns.clear()
-        self._stop_stream()
-
-    def _stop_stream(self) -> None:
-        if self._stop is not None:
-            self._stop.set()
+        for stop in self._stops.values():
+            stop.set()
 
 
 class Sessions:

@@ -1,4 +1,4 @@
-"""Tells the operator's log how the kiosk is: that the model is ready and with what, and what keeps it from answering.
+"""Tells the operator's log how the kiosk is: ready and with what, hindered by what, and how far it has read ahead.
 
 Invariant: nothing a patron typed is in it; the sentences come from loading, not from answering.
 """
@@ -17,7 +17,7 @@ _LOOK_SECONDS = 0.25
 async def watch(kiosk: Kiosk) -> None:
     """Log each trouble once when it comes up, and each start of the engine, until cancelled."""
     told: frozenset[str] = frozenset()
-    worker = None
+    worker = note = None
     while True:
         status = kiosk.engine.status
         found = troubles(kiosk)
@@ -28,6 +28,8 @@ async def watch(kiosk: Kiosk) -> None:
             for sentence in readiness(status.facts, again=kiosk.engine.metrics.restarts > 0):
                 _LOG.info("%s", sentence)
             worker = status.facts.get("pid")
+        if kiosk.ahead.note != note and (note := kiosk.ahead.note):
+            _LOG.info("%s", note)
         await asyncio.sleep(_LOOK_SECONDS)
 
 

@@ -13,8 +13,8 @@ import pytest
 from publicai_edge.bundle.open import Bundle, open_bundle
 from publicai_edge.errors import BundleError, EngineError
 from publicai_edge.kiosk import guard
-from publicai_edge.kiosk.dictation import MOST_WAITING
 from publicai_edge.kiosk.guard import MAX_BODY
+from publicai_edge.kiosk.serial import MOST_WAITING
 from tests import spoken
 from tests.conftest import downloads
 from tests.kiosk.conftest import PATIENCE, Running, manifest, running, write_bundle
@@ -75,7 +75,7 @@ def gated(tmp_path: Path, gate: Gate) -> Iterator[Running]:
     (root / "data" / "dictation").mkdir(parents=True)
     with running(write_bundle(root, manifest(dictation=spoken.INFO)), FakeEngine(), FakeDocuments()) as held:
         assert held.kiosk.dictation
-        held.kiosk.dictation._recognizer = gate  # type: ignore[assignment]
+        held.kiosk.dictation._recognizer = held.kiosk.dictation._process = gate  # type: ignore[assignment]
         yield held
 
 

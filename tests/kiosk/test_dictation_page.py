@@ -82,7 +82,7 @@ def gated(tmp_path: Path, gate: Gate) -> Iterator[Running]:
     content = ten.content().model_copy(update={"dictation": manifest(dictation=info).dictation})
     with running(write_bundle(root, content), FakeEngine(), FakeDocuments(ten.PASSAGES)) as held:
         assert held.kiosk.dictation
-        held.kiosk.dictation._recognizer = gate  # type: ignore[assignment]
+        held.kiosk.dictation._recognizer = held.kiosk.dictation._process = gate  # type: ignore[assignment]
         yield held
 
 
@@ -130,7 +130,8 @@ def test_what_is_said_comes_into_the_question_field_and_is_asked_only_then(
     expect(page.get_by_label("Your question")).to_be_focused()
     text = page.get_by_label("Your question").input_value()
     assert text.startswith("Please: ")
-    assert len({"library", "open", "saturday"} & set(spoken.words(text))) >= 2, text
+    said = set(spoken.words(spoken.SENTENCE)) & set(spoken.words(text))
+    assert len(said) >= 2, f"{text!r}: what the model makes of it depends on where the recording begins"
     assert page.evaluate(HELD) == 0, "the microphone is let go"
     expect(page.locator("#announcer")).to_contain_text("Please check the words")
     assert speaking.engine.requests == []

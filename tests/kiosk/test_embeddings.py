@@ -67,7 +67,7 @@ def test_texts_become_the_models_vectors_and_their_tokens_are_counted(client: op
         assert [item.index for item in found.data] == [0, 1]
         assert (found.usage.prompt_tokens, found.usage.total_tokens) == (5, 5)
         assert found.model == MODEL
-    own = client.embeddings.create(model=MODEL, input=texts[0])
+    own = client.embeddings.create(model=MODEL, input=texts[0], dimensions=8)
     assert np.array_equal(np.array(own.data[0].embedding, np.float32), expected[0])
 
 
@@ -82,6 +82,8 @@ def test_a_question_may_be_told_from_a_text(client: openai.OpenAI, folder: Path)
     ("extra", "name"),
     [
         ({"dimensions": 4}, "dimensions"),
+        ({"dimensions": 0}, "dimensions"),
+        ({"dimensions": "8"}, "dimensions"),
         ({"encoding_format": "hex"}, "encoding_format"),
         ({"input": []}, "input"),
         ({"input": ""}, "input"),

@@ -19,6 +19,7 @@ from publicai_edge.kiosk import filling, passage_states
 from publicai_edge.kiosk.answering import Inquiry, compose, passage_text, source_of
 from publicai_edge.kiosk.filling import Filler
 from publicai_edge.kiosk.library import Library
+from publicai_edge.kiosk.reading_ahead import ReadingAhead
 from publicai_edge.kiosk.state import Kiosk
 from publicai_edge.search import Hit
 from tests.engine.passages.states import state
@@ -65,6 +66,7 @@ class Place:
     documents: FakeDocuments
     desk: SimpleNamespace
     folder: Path
+    ahead: ReadingAhead
 
     def kept(self) -> set[str]:
         return {file.stem for file in states.files(self.folder)}
@@ -97,9 +99,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     engine = FakeKeeper(folder)
     desk = SimpleNamespace(version=1)
     bundle = Bundle(tmp_path, manifest())
-    kiosk = SimpleNamespace(bundle=bundle, words={}, staff=desk)
+    ahead = ReadingAhead()
+    kiosk = SimpleNamespace(bundle=bundle, words={}, staff=desk, ahead=ahead)
     filler = Filler(cast("Kiosk", kiosk), engine, library, folder, idle_seconds=0.0)
-    return Place(filler, engine, documents, desk, folder)
+    return Place(filler, engine, documents, desk, folder, ahead)
 
 
 def wanted(passages: Any = PASSAGES) -> set[str]:
@@ -112,14 +115,15 @@ def texts(engine: FakeKeeper) -> list[str]:
 
 
 def test_every_passage_is_read_for_every_language(place: Place) -> None:
-    place.run(lambda: place.filler.kept == 2 * len(PASSAGES))
+    place.run(lambda: place.ahead.state == "ready")
     assert place.kept() == wanted()
+    assert place.ahead == ReadingAhead("ready", 2 * len(PASSAGES), 2 * len(PASSAGES))
     systems = {request.messages[0].content for request in place.engine.requests}
     assert len(systems) == 2
 
 
 def test_what_is_read_is_what_a_question_would_begin_with(place: Place) -> None:
-    place.run(lambda: place.filler.kept == 2 * len(PASSAGES))
+    place.run(lambda: place.ahead.done == 2 * len(PASSAGES))
     service = next(service for service in manifest().services if service.search)
     source = source_of(1, Hit(PASSAGES[0], 1.0, 1.0))
     asked = compose(Inquiry(service, "en", "When does it open?", labels={}), [passage_text(source)]).messages
@@ -136,7 +140,7 @@ def test_what_is_read_is_what_a_question_would_begin_with(place: Place) -> None:
 
 
 def test_the_order_is_the_same_whatever_the_documents_order_and_whatever_was_asked(place: Place) -> None:
-    place.run(lambda: place.filler.kept == 2 * len(PASSAGES))
+    place.run(lambda: place.ahead.done == 2 * len(PASSAGES))
     first = texts(place.engine)
     place.engine.requests.clear()
     place.documents.passages = tuple(reversed(PASSAGES))
@@ -176,18 +180,22 @@ def test_an_engine_that_reads_passages_anew_is_left_alone(place: Place) -> None:
     place.engine.facts["passages"] = "exact: this model looks back over a window only"
     _run_for(place, 0.1)
     assert not place.engine.requests
+    assert place.ahead.to_json() is None
 
 
 def test_it_stops_when_there_is_no_room(place: Place) -> None:
     place.engine.how = ["kept", "kept", "full"]
-    _run_for(place, 0.3)
+    place.run(lambda: place.ahead.state == "full")
     assert len(place.engine.requests) == 3
+    assert place.ahead == ReadingAhead("full", 2, 2 * len(PASSAGES))
+    assert "used up: 2 of" in (place.ahead.note or "")
 
 
 def test_a_failing_engine_is_not_asked_for_ever(place: Place) -> None:
     place.engine.how = ["failed"] * 100
-    _run_for(place, 0.3)
+    place.run(lambda: place.ahead.state == "failed")
     assert len(place.engine.requests) == filling._MOST_FAILURES
+    assert place.ahead == ReadingAhead("failed", 0, 2 * len(PASSAGES))
 
 
 def test_states_of_passages_that_are_gone_are_removed_at_the_start(place: Place) -> None:
@@ -195,7 +203,7 @@ def test_states_of_passages_that_are_gone_are_removed_at_the_start(place: Place)
     gone = digest.of_bytes(b"a document of last week")
     store.write(Key(BEGINNING, gone), range(10), state())
     store.write(Key(BEGINNING, BEGINNING), range(10), state())
-    place.run(lambda: place.filler.kept > 0)
+    place.run(lambda: place.ahead.done > 0)
     assert gone not in place.kept()
     assert BEGINNING in place.kept(), "that of a service's prompt stays"
 

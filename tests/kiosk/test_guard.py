@@ -30,6 +30,7 @@ ROUTES = [
     ("POST", "/api/session/end"),
     ("POST", "/api/slip"),
     ("POST", "/api/dictation"),
+    ("POST", "/api/speech"),
     ("GET", "/staff"),
     ("GET", "/api/staff"),
     ("POST", "/api/staff/session"),

@@ -99,6 +99,17 @@ def test_every_metric_has_help_a_type_and_a_name_by_the_rules(kiosk: Running) ->
         assert all(sample.name.endswith("_total") == (family.type == "counter") for sample in family.samples)
 
 
+def test_passages_that_are_read_ahead_are_counted_where_they_are(
+    kiosk: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "publicai_edge_passages_read_ahead"
+    assert not any(name == family for family, _ in read(kiosk.client().get("/metrics").text))
+    for field, value in (("state", "reading"), ("done", 3), ("all", 8)):
+        monkeypatch.setattr(kiosk.kiosk.ahead, field, value)
+    samples = read(kiosk.client().get("/metrics").text)
+    assert (samples[name, "yes"], samples[name, "not yet"]) == (3, 5)
+
+
 def test_a_worker_that_is_gone_has_no_memory(kiosk: Running) -> None:
     kiosk.engine.facts = {"pid": 2**22 + 1}
     samples = read(kiosk.client().get("/metrics").text)

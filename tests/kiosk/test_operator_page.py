@@ -63,7 +63,7 @@ def test_it_tells_model_documents_machine_bundle_and_counts(
     }
     assert told["answering"] == {"slots": 4, "busy": 2, "waiting": 3}
     assert told["counts"] == {"answered": 14, "failed": 1, "cancelled": 2, "refused": 5}
-    assert told["documents"] == {"state": "ready", "documents": 2, "passages": 4}
+    assert told["documents"] == {"state": "ready", "documents": 2, "passages": 4, "ahead": None}
     assert told["machine"]["celsius"] == 61.5
     assert 0 < told["machine"]["memory_available"] <= told["machine"]["memory_total"]
     assert told["uptime_seconds"] >= 0
@@ -77,6 +77,13 @@ def test_it_tells_model_documents_machine_bundle_and_counts(
     )
     assert (bundle["valid_until"], bundle["expired"], bundle["changed"]) == (None, False, None)
     assert told["slips"] is None
+
+
+def test_it_tells_how_far_passages_are_read_ahead(kiosk: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    for field, value in (("state", "full"), ("done", 5), ("all", 8)):
+        monkeypatch.setattr(kiosk.kiosk.ahead, field, value)
+    told = kiosk.client().get("/api/operator-status").json()
+    assert told["documents"]["ahead"] == {"state": "full", "done": 5, "all": 8}
 
 
 def test_nothing_of_a_question_is_in_it(kiosk: Running) -> None:

@@ -334,6 +334,14 @@ def test_nothing_runs_off_a_narrow_screen_and_targets_are_large(
     page.close()
 
 
+@pytest.mark.parametrize("question", [f"deposit{'x' * 600}", f"https://library.example/find?by={'a+' * 80}#all"])
+def test_a_word_without_an_end_stays_on_the_page(page: Page, question: str) -> None:
+    page.set_viewport_size({"width": 320, "height": 640})
+    ask(page, question)
+    expect(page.locator("#asked")).to_have_text(question)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
 @pytest.mark.parametrize("contrast", ["ordinary", "high"])
 def test_text_stands_out_from_its_ground(page: Page, contrast: str) -> None:
     if contrast == "high":

@@ -1,5 +1,6 @@
 """The kiosk as a process: ready at once, quiet, and gone within two seconds of Ctrl-C."""
 
+import asyncio
 import json
 import os
 import re
@@ -132,3 +133,22 @@ def test_an_address_that_is_not_ours_is_told(host: str, port: int) -> None:
 def test_the_address_to_open_is_one_a_browser_takes() -> None:
     assert page_address("0.0.0.0", 8017) == "http://127.0.0.1:8017/"
     assert page_address("::1", 8017) == "http://[::1]:8017/"
+
+
+def test_no_small_write_waits_for_the_acknowledgement_of_the_one_before() -> None:
+    async def options() -> int:
+        seen = asyncio.get_running_loop().create_future()
+        listener = bind("127.0.0.1", 0)
+
+        async def met(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            seen.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(met, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            try:
+                return int(await seen)
+            finally:
+                writer.close()
+
+    assert asyncio.run(options()) != 0

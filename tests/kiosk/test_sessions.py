@@ -1,7 +1,7 @@
 """A session lives in memory, for a while, and is gone at once."""
 
 from publicai_edge.kiosk.answering import Turn
-from publicai_edge.kiosk.sessions import Sessions
+from publicai_edge.kiosk.sessions import SPEECH, Sessions
 
 
 class Clock:
@@ -66,6 +66,16 @@ def test_a_new_question_stops_the_one_before() -> None:
     first, second = session.begin_stream(), session.begin_stream()
     assert first.is_set()
     assert not second.is_set()
+
+
+def test_what_is_read_aloud_and_an_answer_go_on_beside_each_other_and_end_together() -> None:
+    session = Sessions(60).find_or_open(None)
+    answer, first, second = session.begin_stream(), session.begin_stream(SPEECH), session.begin_stream(SPEECH)
+    assert [stop.is_set() for stop in (answer, first, second)] == [False, True, False]
+    session.end_stream(second)
+    assert session.streaming
+    session.wipe()
+    assert answer.is_set()
 
 
 def test_who_keeps_no_cookies_ends_nobodys_answer() -> None:

@@ -4,25 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.kiosk.slips import Slips
-from tests.browser import ARGUMENTS, CHROMIUM
 from tests.kiosk.conftest import Running, manifest, running, write_bundle
 from tests.kiosk.fakes import FakeDocuments, FakeEngine
 
 CANARY = "kanarienvogel"
 QUESTION = f"When does the library open, {CANARY}?"
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        held = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield held
-        held.close()
 
 
 @pytest.fixture
@@ -75,7 +66,7 @@ def test_a_patron_leaves_a_slip_by_the_keyboard(page: Page, kiosk: Running, slip
 def test_the_question_goes_along_where_it_is_ticked(page: Page, kiosk: Running, slips: Slips) -> None:
     ask(page, kiosk.url, f"zzzz {CANARY}")
     expect(page.get_by_role("heading", name="Not found in these documents")).to_be_visible()
-    page.get_by_role("button", name="This answer is wrong").click()
+    page.get_by_role("button", name="This should have been found").click()
     page.get_by_role("radio", name="It should have been found").check()
     box = page.get_by_role("checkbox", name="Add my question to the slip")
     expect(box).not_to_be_checked()
@@ -101,6 +92,22 @@ def test_the_slip_is_gone_with_the_question_and_the_session(page: Page, kiosk: R
     expect(page.locator(".slip *")).to_have_count(0)
     assert CANARY not in page.content()
     assert slips.read() == []
+
+
+def test_who_left_a_slip_is_told_that_it_alone_is_kept(page: Page, kiosk: Running, slips: Slips) -> None:
+    ask(page, kiosk.url)
+    page.get_by_role("button", name="This answer is wrong").click()
+    page.get_by_role("radio", name="It is out of date").check()
+    page.get_by_role("button", name="Leave the slip").click()
+    expect(page.get_by_text("The slip is kept for the staff.").first).to_be_focused()
+    page.get_by_role("button", name="End session").click()
+    expect(page.locator("#ended-text")).to_contain_text("Only the slip that you left for the staff is kept.")
+    assert len(slips.read()) == 1
+    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Ask about the library").click()
+    page.get_by_label("Your question").fill(QUESTION)
+    page.get_by_role("button", name="End session").click()
+    expect(page.locator("#ended-text")).to_contain_text("Nothing was stored.")
 
 
 def test_where_the_kiosk_takes_no_slips_none_is_offered(browser: Browser, tmp_path: Path, slips: Slips) -> None:

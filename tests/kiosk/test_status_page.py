@@ -3,21 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from publicai_edge.engine.protocol import EngineMetrics
-from tests.browser import ARGUMENTS, CHROMIUM
 from tests.kiosk.conftest import Running
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        held = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield held
-        held.close()
 
 
 @pytest.fixture
@@ -39,10 +30,14 @@ def test_the_operators_page_refreshes_and_leaves_the_focus_where_it_is(page: Pag
     expect(page.get_by_role("status")).to_have_text("Everything works.")
     expect(page.locator("#model-name")).to_have_text("SmolLM2-135M-Instruct, Q4_0")
     expect(page.locator("#busy")).to_have_text("0 of 0")
+    expect(page.get_by_text("Passages read ahead")).to_be_hidden()
     page.get_by_label("Language").focus()
     kiosk.engine.metrics = EngineMetrics(slots=4, slots_busy=3, queued=2, answered=1234)
     kiosk.engine.state = "failed"
+    ahead = kiosk.kiosk.ahead
+    ahead.state, ahead.done, ahead.all = "full", 5, 8
     page.clock.run_for(5000)
+    expect(page.locator("#ahead")).to_have_text("62%; the disk space for them is used up")
     expect(page.locator("#busy")).to_have_text("3 of 4")
     expect(page.locator("#answered")).to_have_text("1,234")
     expect(page.get_by_role("status")).to_have_text("This needs attention.")

@@ -1,6 +1,17 @@
 """What the operator's log says of the engine."""
 
+import asyncio
+import logging
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from publicai_edge.kiosk import watch
+from publicai_edge.kiosk.reading_ahead import ReadingAhead
+from publicai_edge.kiosk.state import Kiosk
 from publicai_edge.kiosk.watch import readiness
+from tests.kiosk.fakes import FakeEngine
 
 FACTS = {"load_seconds": 0.612, "slots": 4, "threads": 2, "states_reused": 3, "states_rebuilt": {}}
 
@@ -33,3 +44,26 @@ def test_how_passages_are_read_is_told_where_the_recipe_asks_for_more_than_readi
     told = readiness({"passages": "exact: this model looks back over a window only"}, again=False)
     assert told[1] == "Every passage is read for every question: this model looks back over a window only."
     assert len(readiness({"passages": "exact"}, again=False)) == 1
+
+
+def test_the_end_of_reading_ahead_is_told_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.001)
+    caplog.set_level(logging.INFO, "publicai_edge.kiosk")
+    ahead = ReadingAhead("reading", 3, 8)
+
+    async def main() -> None:
+        kiosk = cast("Kiosk", SimpleNamespace(engine=FakeEngine(), library=None, ahead=ahead))
+        task = asyncio.create_task(watch.watch(kiosk))
+        await asyncio.sleep(0.05)
+        assert "ahead" not in caplog.text
+        ahead.state = "full"
+        await asyncio.sleep(0.05)
+        task.cancel()
+
+    asyncio.run(main())
+    told = [record.getMessage() for record in caplog.records if "ahead" in record.getMessage()]
+    assert len(told) == 1
+    assert "used up: 3 of 8 are read" in told[0]
+    assert "knowledge.reading.disk_mb" in told[0]

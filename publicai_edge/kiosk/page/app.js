@@ -1,13 +1,14 @@
 // The page: which view is shown, and what each button does. Nothing is kept in the browser's storage.
 
 import * as answer from "./answer.js";
+import { keepSteps } from "./back.js";
 import * as dictation from "./dictation.js";
 import { drawNames, drawServices } from "./facts.js";
 import { watchIdle } from "./idle.js";
 import * as kiosk from "./kiosk.js";
 import * as passages from "./passages.js";
 import * as sight from "./sight.js";
-import { withSlip } from "./slip.js";
+import { takeLeft, withSlip } from "./slip.js";
 import * as speech from "./speech.js";
 import { drawLanguages } from "./top.js";
 import { fill, language, pick, quote, say, useLanguage } from "./words.js";
@@ -27,13 +28,29 @@ let returnFocus = null;
 let endedNote = ""; // what became of the session: told when the kiosk has answered
 let freshening = null;
 let idle = null;
+let keep = () => {}; // the browser's history in step with the view
 
 function show(view, focus) {
   shown = view;
   for (const name of VIEWS) byId(`view-${name}`).hidden = name !== view;
   showEnd();
   showTitle();
+  keep();
   if (focus) byId(focus).focus();
+}
+
+// How many steps Back has within the page: to the answer, to the question, to the choice of a service.
+function depth() {
+  if (shown === "document") return 2 + several();
+  return shown === "ask" ? (byId("result").hidden ? 0 : 1) + several() : 0;
+}
+
+const several = () => (facts.services.length > 1 ? 1 : 0);
+
+function stepBack() {
+  if (shown === "document") closeDocument();
+  else if (!byId("result").hidden) newQuestion();
+  else openServices();
 }
 
 function showEnd() {
@@ -95,6 +112,11 @@ function openStart(fresh = false) {
   else show("choose", fresh ? null : "choose-title");
 }
 
+function openServices() {
+  dictation.drop();
+  show("choose", "choose-title");
+}
+
 function leaveResult() {
   speech.stop();
   dictation.drop();
@@ -112,6 +134,7 @@ function leaveResult() {
 function newQuestion() {
   leaveResult();
   emptyQuestion();
+  keep();
   byId("question").focus();
 }
 
@@ -201,6 +224,7 @@ function openResult(text) {
   byId("nothing").hidden = true;
   byId("end").hidden = false;
   if (!service.search) answer.openAnswer([], false);
+  keep();
   byId("asked").focus();
   scrollTo(0, 0);
 }
@@ -320,6 +344,7 @@ function wipe() {
 
 // The page is wiped and says so before the kiosk is asked; the sentence about its memory waits for its answer.
 async function end(forIdleness = false) {
+  const kept = takeLeft();
   wipe();
   endedNote = "";
   byId("ended-text").textContent = "";
@@ -335,7 +360,7 @@ async function end(forIdleness = false) {
   } catch {
     // Said on the page: the kiosk did not confirm.
   }
-  endedNote = confirmed ? "session.wiped" : "session.unconfirmed";
+  endedNote = !confirmed ? "session.unconfirmed" : kept ? "session.wiped_slip" : "session.wiped";
   byId("ended-text").textContent = say(endedNote);
 }
 
@@ -373,14 +398,16 @@ async function watchStatus() {
 
 function wire() {
   byId("form").addEventListener("submit", submit);
+  // Not by its address: that would be an entry of the browser's history, and Back would come to it.
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    byId("main").focus();
+  });
   byId("new").addEventListener("click", newQuestion);
   byId("stop").addEventListener("click", stop);
   if (facts.printing) byId("print").addEventListener("click", printAnswer);
   else byId("print").remove();
-  byId("to-services").addEventListener("click", () => {
-    dictation.drop();
-    show("choose", "choose-title");
-  });
+  byId("to-services").addEventListener("click", openServices);
   byId("to-answer").addEventListener("click", closeDocument);
   byId("to-answer-too").addEventListener("click", closeDocument);
   byId("end").addEventListener("click", () => end());
@@ -393,7 +420,7 @@ function wire() {
     showEnd();
     passages.hideNeedlessButtons();
   });
-  speech.wire(() => idle.active());
+  speech.wire(facts, () => idle.active());
   dictation.wire(facts, {
     insert: insertSaid,
     problem: (key, values) => {
@@ -425,6 +452,7 @@ async function start() {
   });
   setLanguage(facts.languages[0].code);
   wire();
+  keep = keepSteps(depth, stepBack);
   idle = watchIdle(facts.session_minutes, inUse, () => end(true));
   fill(document);
   openStart(true);

@@ -36,13 +36,14 @@ export function drawServices(facts, open) {
 }
 
 function drawAbout(facts) {
-  const { steward, model, embedding, dictation, documents, name, version } = facts;
+  const { steward, model, embedding, dictation, voices, documents, name, version } = facts;
   const rows = [
     [say("about.steward"), `${steward.name}. ${steward.contact}`],
     [say("about.model"), `${model.name}, ${model.quantization}, ${model.license}`],
   ];
   if (embedding) rows.push([say("about.search"), `${embedding.name}, ${embedding.quantization}, ${embedding.license}`]);
   if (dictation) rows.push([say("about.dictation"), `${dictation.name}, ${dictation.license}`]);
+  for (const voice of voices) rows.push([say("aloud.read"), `${voice.name}, ${voice.license}`]);
   if (documents) rows.push([say("about.documents"), say("about.documents_text", documents)]);
   for (const item of facts.zim) rows.push([item.name, `${item.license}, ${item.license_url}`]);
   rows.push([say("about.offline"), say("about.offline_text")]);

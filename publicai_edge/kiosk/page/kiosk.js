@@ -42,6 +42,14 @@ export async function dictate(samples, language, signal) {
   return { code: error?.code ?? "failed", retry_after: response.headers.get("Retry-After") };
 }
 
+// Returns a sentence as a voice of the kiosk says it, a WAV file.
+export async function speak(text, language, signal) {
+  await ending?.catch(() => {});
+  const response = await post("/api/speech", { language, text }, { signal });
+  if (!response.ok) throw new Error(String(response.status));
+  return response.arrayBuffer();
+}
+
 // Yields the events of an answer, one JSON object a line.
 export async function* ask(question, signal) {
   await ending?.catch(() => {});

@@ -18,6 +18,7 @@ const MOST_PASSAGES = 8;
 const box = document.createElement("section");
 box.className = "slip";
 box.hidden = true;
+let wasLeft = false; // a slip, in this session
 let held = null; // the question, the passages and what a slip may hold
 
 // Passes the events of an answer on, and offers a slip once it has ended.
@@ -29,13 +30,21 @@ export async function* withSlip(events, question, level) {
       noted.passages = event.sources.map(({ source, passage }) => ({ source, passage }));
     }
     yield event;
+    noted.nothing ||= event.type === "nothing_found";
     if (level !== "off" && ["done", "nothing_found"].includes(event.type)) offer(noted);
   }
 }
 
+// Whether a slip was left since this was asked last.
+export function takeLeft() {
+  const was = wasLeft;
+  wasLeft = false;
+  return was;
+}
+
 function offer(noted) {
   held = noted;
-  const open = worded("button", "slip.button");
+  const open = worded("button", noted.nothing ? "slip.button_missing" : "slip.button");
   open.type = "button";
   open.className = "plain";
   open.addEventListener("click", showForm);
@@ -122,6 +131,7 @@ async function submit(form, problem) {
   if (chosen.get("question")) slip.question = held.question;
   if (chosen.get("words")?.trim()) slip.words = chosen.get("words").trim();
   const status = await post(slip);
+  wasLeft ||= status === 200;
   if (!form.isConnected) return;
   if (status === 200) {
     const thanks = worded("p", "slip.sent");

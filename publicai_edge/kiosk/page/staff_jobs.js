@@ -96,7 +96,7 @@ export async function send(file, pieceBytes, changed) {
     changed();
   };
   if (!file.size) {
-    fail("unreadable");
+    fail("empty");
     return false;
   }
   changed();

@@ -4,6 +4,7 @@ import { language, say } from "./words.js";
 
 const PROBLEMS = {
   cannot: "staff.cannot",
+  empty: "staff.empty",
   gone: "staff.gone",
   no_space: "staff.no_space",
   not_erased: "staff.not_erased",

@@ -12,6 +12,10 @@ const STATES = {
   closed: "operator.state_closed",
   none: "operator.state_none",
 };
+const AHEAD = {
+  full: "operator.ahead_full",
+  failed: "operator.ahead_failed",
+};
 const SIGNATURES = {
   unsigned: "operator.unsigned",
   strange: "operator.strange",
@@ -59,6 +63,11 @@ function span(seconds) {
   return shown.map(([count, name]) => unit(count, name)).join(" ");
 }
 
+function readAhead({ state, done, all }) {
+  const share = number(all ? Math.floor((100 * done) / all) / 100 : 1, { style: "percent" });
+  return state in AHEAD ? say(AHEAD[state], { share }) : share;
+}
+
 // --- what is shown -------------------------------------------------------------------------------------------------
 
 function draw() {
@@ -75,6 +84,8 @@ function draw() {
     documents: number(documents.documents),
     passages: number(documents.passages),
   }));
+  byId("ahead-row").hidden = !documents.ahead;
+  if (documents.ahead) put("ahead", readAhead(documents.ahead));
   put("busy", say("operator.of", { count: number(answering.busy), all: number(answering.slots) }));
   put("waiting", number(answering.waiting));
   put("uptime", span(last.uptime_seconds));
@@ -83,7 +94,7 @@ function draw() {
   put("celsius", known(machine.celsius, (value) => unit(value, "celsius")));
   put("memory", known(machine.memory_total, (total) =>
     say("operator.of", { count: gigabytes(machine.memory_available), all: gigabytes(total) })));
-  const others = ["memory_worker", "memory_zim", "memory_dictation"].map((name) => machine[name] ?? 0);
+  const others = ["memory_worker", "memory_zim", "memory_dictation", "memory_voices"].map((name) => machine[name] ?? 0);
   put("memory-kiosk", known(machine.memory_web, (web) => gigabytes(others.reduce((sum, each) => sum + each, web))));
   drawBundle(bundle);
   drawSummary();

@@ -16,7 +16,7 @@ from tests.kiosk import ten
 from tests.kiosk.axe import rules, violations
 from tests.kiosk.conftest import PATIENCE
 from tests.kiosk.contrast import AAA, ratios
-from tests.kiosk.staff import CODE, Staffed, staffed, write_library
+from tests.kiosk.staff import CODE, Staffed, write_library
 from tests.kiosk.test_accessibility import SEE, SIGHTS, TOO_SMALL, WIDE, ZOOMED, in_sights
 
 pytestmark = pytest.mark.slow
@@ -25,12 +25,6 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return write_library(tmp_path_factory.mktemp("library") / "bundle", ten.content())
-
-
-@pytest.fixture
-def kiosk(library: Bundle, tmp_path: Path) -> Iterator[Staffed]:
-    with staffed(library, tmp_path / "state") as held:
-        yield held
 
 
 @pytest.fixture

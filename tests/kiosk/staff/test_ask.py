@@ -8,15 +8,10 @@ import pytest
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.cli import parts
 from publicai_edge.kiosk.staff_place import VARIABLE, place_to_read
-from tests.kiosk.staff import Staff, staffed, write_library
-from tests.kiosk.test_staff_documents import QUESTION, TEXT
+from tests.kiosk.staff import Staff, staffed
+from tests.kiosk.staff.test_documents import QUESTION, TEXT
 
 Eventually = Callable[[Callable[[], bool]], None]
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return write_library(tmp_path_factory.mktemp("library") / "bundle")
 
 
 def asked(bundle: Bundle, place: Path, question: str) -> tuple[list[str], list[str]]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,22 +27,6 @@ Eventually = Callable[[Callable[[], bool]], None]
 TEXT = b"# Parking permits\n\nResidents get a parking permit at counter seven of the town hall."
 QUESTION = "Where do residents get a parking permit?"
 CANARY = "kanarienvogel-1147"
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return write_library(tmp_path_factory.mktemp("library") / "bundle")
-
-
-@pytest.fixture
-def kiosk(library: Bundle, tmp_path: Path) -> Iterator[Staffed]:
-    with staffed(library, tmp_path / "state") as held:
-        yield held
-
-
-@pytest.fixture
-def staff(kiosk: Staffed) -> Staff:
-    return kiosk.signed_in()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -14,25 +13,9 @@ from publicai_edge.kiosk.app import create_app
 from publicai_edge.kiosk.staff_routes import HEADER
 from tests.kiosk.conftest import Running, running
 from tests.kiosk.fakes import FakeDocuments, FakeEngine
-from tests.kiosk.staff import CODE, Staff, Staffed, staffed, write_library
+from tests.kiosk.staff import CODE, Staff, Staffed, staffed
 
 CANARY = "kanarienvogel-1147"
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return write_library(tmp_path_factory.mktemp("library") / "bundle")
-
-
-@pytest.fixture
-def kiosk(library: Bundle, tmp_path: Path) -> Iterator[Staffed]:
-    with staffed(library, tmp_path / "state") as held:
-        yield held
-
-
-@pytest.fixture
-def staff(kiosk: Staffed) -> Staff:
-    return kiosk.signed_in()
 
 
 def test_wrong_codes_are_refused_and_then_slowed_down(kiosk: Staffed) -> None:
