@@ -228,9 +228,11 @@ def loss(subject: Subject, most: int | None, answers: Path | None) -> Iterator[R
         yield rows.missing(f"{subject.name}: what is lost", "apt has no debian-faq 11.1 here", "")
         return
     asked = asked[:: max(1, len(asked) // most)] if most else asked
-    found = reading.measure(
-        subject.path, asked, COMPOSITIONS, context=CONTEXT, max_tokens=ANSWER, tuning=Tuning(), progress=Silent()
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        found = reading.measure(
+            subject.path, asked, COMPOSITIONS, context=CONTEXT, max_tokens=ANSWER, tuning=Tuning(), kept=Path(folder),
+            progress=Silent(),
+        )  # fmt: skip
     exact, shifted, recomputed = found
     if answers:
         write_answers(subject, found, answers)

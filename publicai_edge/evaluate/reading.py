@@ -89,9 +89,13 @@ def measure(
     context: int,
     max_tokens: int,
     tuning: Tuning,
+    kept: Path,
     progress: Progress,
 ) -> tuple[Reading, ...]:
     """Measure in a child process; the first returned is "exact", the others in the order of ``compositions``.
+
+    What was measured stays in ``kept``, each question by itself: a measurement that was ended goes on where it was, and
+    one with another question or composition measures only that.
 
     Args:
         model: a GGUF with a chat template.
@@ -100,6 +104,7 @@ def measure(
         context: most tokens of a chat and its answer together.
         max_tokens: most tokens of an answer.
         tuning: as the kiosk's engine will be started with.
+        kept: a folder of this model, these settings and this program alone.
         progress: shows questions.
 
     Raises:
@@ -112,6 +117,7 @@ def measure(
         "context": context,
         "max_tokens": max_tokens,
         "tuning": tuning.to_json(),
+        "kept": str(kept),
     }
     what = f"compare ways of reading passages with {model.name}"
     found = child.run("publicai_edge.evaluate.reading_bench:measure", payload, what=what, progress=progress).value

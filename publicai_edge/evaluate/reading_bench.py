@@ -3,6 +3,8 @@
 Source of what is compared: :mod:`publicai_edge.evaluate.reading`.
 """
 
+import contextlib
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from publicai_edge import atomic, digest
 from publicai_edge.engine.chat import ChatFormat, Prompt
 from publicai_edge.engine.llama import LlamaContext, LlamaModel
 from publicai_edge.engine.passages.ahead import alone
@@ -29,6 +32,7 @@ from publicai_edge.tuning import Tuning
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+EXACT = PassageSettings("exact")
 _FINGERPRINT = "0" * 64  # of a store that no other process sees
 _DISK_BYTES = 1 << 40
 _MARGIN = 2
@@ -37,20 +41,53 @@ _MARGIN = 2
 def measure(payload: dict[str, Any], progress: Progress) -> list[dict[str, Any]]:
     """Do what :func:`publicai_edge.evaluate.reading.measure` asks of its child."""
     compositions = [PassageSettings(**item) for item in payload["compositions"]]
-    answers: dict[int, list[dict[str, Any]]] = {index: [] for index in range(len(compositions) + 1)}
+    questions, kept = payload["questions"], _KeptAnswers(Path(payload["kept"]))
     with tempfile.TemporaryDirectory() as folder:
-        bench = _Bench(payload, Path(folder))
-        questions = payload["questions"]
+        bench = None  # loads the model, which takes long for nothing where all answers are there
         with progress.task("Reading passages both ways", total=len(questions), unit="items") as task:
             for question in questions:
-                for index, answer in enumerate(bench.answers(question, compositions)):
-                    answers[index].append(asdict(answer))
+                missing = [how for how in compositions if not kept.has(question, how)]
+                if missing or not kept.has(question, EXACT):
+                    bench = bench or _Bench(payload, Path(folder))
+                    for how, answer in zip([EXACT, *missing], bench.answers(question, missing), strict=True):
+                        kept.add(question, how, asdict(answer))
                 task.advance(1)
-    named = [("exact", 0), *((item.composition, item.fresh) for item in compositions)]
     return [
-        {"composition": name, "recomputed": fresh, "answers": answers[index]}
-        for index, (name, fresh) in enumerate(named)
+        {
+            "composition": how.composition,
+            "recomputed": how.fresh,
+            "answers": [kept.get(question, how) for question in questions],
+        }
+        for how in (EXACT, *compositions)
     ]
+
+
+class _KeptAnswers:
+    """The answers there are, a file for each question and composition: it is there whole, or it is not."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: dict[str, dict[str, Any]] = {}
+
+    def has(self, question: dict[str, Any], how: PassageSettings) -> bool:
+        name = _name(question, how)
+        if name not in self._seen:
+            with contextlib.suppress(OSError, ValueError):  # there is none, or it is damaged
+                self._seen[name] = json.loads((self._folder / name).read_text("utf-8"))
+        return name in self._seen
+
+    def add(self, question: dict[str, Any], how: PassageSettings, answer: dict[str, Any]) -> None:
+        name = _name(question, how)
+        atomic.write_bytes(self._folder / name, json.dumps(answer).encode())
+        self._seen[name] = answer
+
+    def get(self, question: dict[str, Any], how: PassageSettings) -> dict[str, Any]:
+        """Return one that :meth:`has` or :meth:`add` saw."""
+        return self._seen[_name(question, how)]
+
+
+def _name(question: dict[str, Any], how: PassageSettings) -> str:
+    return f"{digest.of_json([question, how.composition, how.fresh])}.json"
 
 
 class _Bench:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from publicai_edge.child import claim_stdout
+from publicai_edge.child import claim_stdout, let_end
 from publicai_edge.errors import DocumentError
 from publicai_edge.knowledge.blocks import Extracted
 from publicai_edge.knowledge.extract import extract
@@ -47,7 +47,7 @@ class Limits:
     characters: int = 20_000_000
     memory_bytes: int = 2 << 30
     scanned_pages: int = 0
-    page_seconds: int = 60
+    page_seconds: float = 60
 
 
 class Extractor:
@@ -122,13 +122,7 @@ class Extractor:
 
     def _close(self) -> int:
         process, self._process = self._process, None
-        if process is None:
-            return 0
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()  # type: ignore[union-attr]
-        code = process.wait()
-        process.stdout.close()  # type: ignore[union-attr]
-        return code
+        return let_end(process)
 
     def __enter__(self) -> "Extractor":
         return self
@@ -169,10 +163,10 @@ def _scans(channel: TextIO, limits: Limits) -> "Scans":
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
     def tell(page: int, done: int, total: int) -> None:
-        signal.alarm(limits.page_seconds)
         # Where nobody listens any more, since the build was interrupted, this raises, and so does the answer.
         channel.write(json.dumps({"recognizing": [page, done, total]}) + "\n")
         channel.flush()
+        signal.setitimer(signal.ITIMER_REAL, limits.page_seconds)
 
     return PageScans(limits.scanned_pages, tell)
 

@@ -2,7 +2,8 @@
 
 Invariants: a passage has at most ``limit`` words (a table's long header row may exceed it);
 no text is lost; a passage never crosses a heading, and carries the trail of headings above it, so that a
-heading is never apart from its text; rows of a table and items of a list stay whole where they fit, and a
+heading is never apart from its text; it never crosses a page either, so that the page it names is the one its words
+stand on; rows of a table and items of a list stay whole where they fit, and a
 table that is cut repeats its header row.
 """
 
@@ -75,7 +76,7 @@ def _pack(units: list[_Unit], heading: str, limit: int) -> Iterator[Draft]:
     text, page, words = "", None, 0
     for unit in units:
         size = count_words(unit.text)
-        if text and words + size > limit:
+        if text and (words + size > limit or unit.page != page):
             yield Draft(heading, page, text)
             text, words = "", 0
         if text:

@@ -1,5 +1,6 @@
 """What putting passages together costs: measured with the real small model, judged by numbers alone."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,12 +25,12 @@ def question(text: str, facts: tuple[str, ...], order: tuple[int, ...]) -> Quest
     return Question(text, "en", "ask", SYSTEM, turn.content, (facts,), turn.passages)
 
 
-def test_the_same_questions_are_answered_in_each_way(model: Path) -> None:
+def test_the_same_questions_are_answered_in_each_way(model: Path, tmp_path: Path) -> None:
     questions = [question(*asked, order) for asked, order in zip(ASKED, [(1, 0), (0, 2)], strict=True)]
     questions.append(Question("Hello?", "en", "ask", "", "Hello?", (("hello",),)))  # it has no passages
     ways = [PassageSettings("shifted"), PassageSettings("recomputed", 128)]
     exact, shifted, whole = reading.measure(
-        model, questions, ways, context=1024, max_tokens=12, tuning=Tuning(), progress=Silent()
+        model, questions, ways, context=1024, max_tokens=12, tuning=Tuning(), kept=tmp_path, progress=Silent()
     )
     assert [len(item.answers) for item in (exact, shifted, whole)] == [2, 2, 2]
     assert all(answer.kl == 0 and answer.agreement == 1 for answer in exact.answers)
@@ -39,6 +40,45 @@ def test_the_same_questions_are_answered_in_each_way(model: Path) -> None:
     read = [sum(answer.read for answer in item.answers) for item in (exact, shifted, whole)]
     assert read[1] < read[2] < read[0]
     assert reading.Reading.from_json(shifted.to_json()) == shifted
+
+
+def test_a_question_is_measured_once_whatever_ended_it_or_is_asked_beside_it(model: Path, tmp_path: Path) -> None:
+    questions = [question(*asked, order) for asked, order in zip(ASKED, [(1, 0), (0, 2)], strict=True)]
+
+    def measure(count: int, *ways: PassageSettings) -> tuple[Reading, ...]:
+        return reading.measure(
+            model,
+            questions[:count],
+            ways,
+            context=1024,
+            max_tokens=4,
+            tuning=Tuning(),
+            kept=tmp_path,
+            progress=Silent(),
+        )
+
+    shifted, recomputed = PassageSettings("shifted"), PassageSettings("recomputed", 32)
+    measure(1, shifted)
+    assert mark(tmp_path) == 2, "with all read, and with the passages put together"
+    assert [were_kept(item) for item in measure(2, shifted)] == [[True, False], [True, False]]
+    mark(tmp_path)
+    _, *others = measure(2, shifted, recomputed)
+    assert [were_kept(item) for item in others] == [[True, True], [False, False]]
+    mark(tmp_path)
+    next(tmp_path.iterdir()).write_text("{")
+    assert sum(map(sum, map(were_kept, measure(2, shifted, recomputed)))) < 6, "a damaged one is measured again"
+
+
+def mark(folder: Path) -> int:
+    """Change the text of every answer that is kept, so that it is known again; return how many there are."""
+    found = list(folder.iterdir())
+    for file in found:
+        file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), "text": "kept"}), "utf-8")
+    return len(found)
+
+
+def were_kept(item: Reading) -> list[bool]:
+    return [answer.text == "kept" for answer in item.answers]
 
 
 def answered(kl: float, *found: bool, read: int = 10) -> Answered:

@@ -89,6 +89,8 @@ def test_where_nothing_was_quantized_the_ways_of_reading_passages_are_what_is_to
     assert rows[7]["mean_kl"]["value"] == 0.5
     text = render_terminal(KEPT, 80)
     assert re.search(r"^shifted, Spanish\s+0\.5000\s+0\.5000-0\.5000\s+0/1\s+9$", text, re.MULTILINE)
+    wide = render_terminal(KEPT, 100)
+    assert re.search(r"^shifted, Spanish\s+0\.5000\s+0\.5000-0\.5000\s+1\s+0/1\s+9$", wide, re.MULTILINE)
     narrow = render_terminal(KEPT, 50)
     assert "margin" not in narrow
     assert max(map(len, narrow.splitlines())) <= 50

@@ -96,7 +96,7 @@ def test_headings_leave_no_level_out(case: Quality) -> None:
 def test_what_putting_passages_together_costs_is_on_the_page_where_it_was_measured() -> None:
     text = words(tree(render_html(CASES["read once"])).find("body"))
     assert "It is within what the recipe allows." in text
-    assert "recomputed, 16 tokens all languages 0.0080 0.0040\u20130.0120 3 of 3 210" in text
+    assert "recomputed, 16 tokens all languages (3) 0.0080 0.0040\u20130.0120 3 of 3 210" in text
     assert "Passages read once" not in words(tree(render_html(CASES["chosen"])).find("body"))
 
 

@@ -1,17 +1,24 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.convert import minilm
-
-DEMO = Path(__file__).parents[2] / "recipes" / "documents" / "demo"
-
-
-@pytest.fixture(scope="session")
-def embedder_folder() -> Path:
-    return minilm.converted_model()
+from publicai_edge.knowledge.blocks import Extracted
+from publicai_edge.knowledge.extractor import Extractor, Limits
+from tests.knowledge import scans
 
 
 @pytest.fixture(scope="session")
-def demo_documents() -> dict[str, Path]:
-    return {path.name: path for path in sorted(DEMO.glob("*.*"))}
+def scan() -> bytes:
+    """Two pages: a page of hours, and one about a flood."""
+    return scans.pdf([scans.picture(scans.HOURS), scans.picture(scans.FLOOD, degrees=-1.2, seed=2)])
+
+
+@pytest.fixture
+def read_pdf(tmp_path: Path) -> Callable[..., Extracted]:
+    def read(data: bytes, limits: Limits = scans.LIMITS) -> Extracted:
+        (tmp_path / "file").write_bytes(data)
+        with Extractor(limits) as extractor:
+            return extractor.extract(tmp_path / "file", "a.pdf")
+
+    return read

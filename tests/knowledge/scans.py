@@ -1,17 +1,46 @@
-"""Scanned pages for the tests: text set in type, drawn as a picture, a little askew, grained and compressed."""
+"""Scanned pages for the tests: text set in type, drawn as a picture, a little askew, grained and compressed.
+
+And what the tests do with them.
+"""
 
 import io
 import random
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont
+from pypdf import PdfReader, PdfWriter
+from reportlab.pdfgen import canvas
+
+from publicai_edge.knowledge import IndexReport, IndexSettings, build_index, ocr
+from publicai_edge.knowledge.blocks import Extracted
+from publicai_edge.knowledge.extractor import Limits
+from publicai_edge.progress import Recorder
 
 DOTS_PER_INCH = 200
 A4 = (1654, 2339)
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 MARGIN = 180
+
+LIMITS = ocr.recognizing(Limits(), pages=20)
+
+HOURS = """# Opening hours
+
+The reading room is open on Saturdays from ten to four o'clock. Dogs are welcome on a lead, and may lie under the table
+in the hall. On public holidays the house stays closed.
+
+# Borrowing
+
+A library card costs nothing for children. Adults pay twelve euros a year, and half of that when they are students.
+"""
+FLOOD = """# The great flood
+
+In March 1931 the river rose by 4.3 metres and flooded 212 houses of the lower town. The mill burned down in the same
+week, because nobody could reach it with water.
+"""
+MIXED = "Chapter one was typed on a machine and has a text layer of its own, as every page of a word processor has."
 
 
 def picture(
@@ -96,3 +125,42 @@ def error_rate(found: str, wanted: str) -> float:
         for at, other in enumerate(wanted, 1):
             before, row[at] = row[at], min(row[at] + 1, row[at - 1] + 1, before + (char != other))
     return row[-1] / len(wanted)
+
+
+def typed(*texts: str) -> bytes:
+    """Return a PDF with a page of type for each text."""
+    out = io.BytesIO()
+    page = canvas.Canvas(out)
+    for text in texts:
+        for number, part in enumerate(textwrap.wrap(text, 60)):
+            page.drawString(72, 700 - 16 * number, part)
+        page.showPage()
+    page.save()
+    return out.getvalue()
+
+
+def joined(*files: bytes) -> bytes:
+    """Return the pages of several PDFs as one."""
+    writer = PdfWriter()
+    for data in files:
+        for page in PdfReader(io.BytesIO(data)).pages:
+            writer.add_page(page)
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
+
+
+def text_of(found: Extracted, page: int | None = None) -> str:
+    """Return what was read, of one page or of all."""
+    return "\n".join(block.text for block in found.blocks if page in (None, block.page))
+
+
+def indexed(tmp_path: Path, embedder: Path, files: dict[str, bytes], limits: Limits) -> tuple[IndexReport, Recorder]:
+    """Build an index of files; return its report, and what was shown meanwhile."""
+    paths = {}
+    for number, (name, data) in enumerate(files.items()):
+        paths[name] = tmp_path / f"document-{number}"
+        paths[name].write_bytes(data)
+    progress = Recorder()
+    report, _ = build_index(paths, embedder, tmp_path / "k.sqlite", IndexSettings(120, limits), progress)
+    return report, progress

@@ -68,9 +68,17 @@ def test_a_list_is_cut_between_items():
     assert [line for item in found for line in item.text.split("\n")] == items
 
 
-def test_a_passage_has_the_page_where_it_begins():
-    found = passages(Block("paragraph", " ".join(["a"] * 30), page=1), Block("paragraph", " ".join(["b"] * 30), page=2))
-    assert [item.page for item in found] == [1, 2]
+def test_a_passage_has_the_page_its_words_stand_on():
+    found = passages(
+        Block("heading", "T", 1, page=1),
+        Block("paragraph", "The seeds are free.", page=1),
+        Block("paragraph", "Ask at the desk.", page=1),
+        Block("paragraph", "The deposit for the drill is 25 euros.", page=2),
+    )
+    assert [(item.page, item.text) for item in found] == [
+        (1, "The seeds are free.\n\nAsk at the desk."),
+        (2, "The deposit for the drill is 25 euros."),
+    ]
 
 
 texts = st.text(min_size=1).map(str.strip).filter(bool)

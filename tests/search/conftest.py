@@ -6,19 +6,6 @@ from publicai_edge.engine.embedder import Embedder
 from publicai_edge.knowledge import IndexSettings, build_index
 from publicai_edge.progress import Silent
 from publicai_edge.search import KnowledgeBase
-from tests.convert import minilm
-
-DEMO = Path(__file__).parents[2] / "recipes" / "documents" / "demo"
-
-
-@pytest.fixture(scope="session")
-def embedder_folder() -> Path:
-    return minilm.converted_model()
-
-
-@pytest.fixture(scope="session")
-def demo_documents() -> dict[str, Path]:
-    return {path.name: path for path in sorted(DEMO.glob("*.*"))}
 
 
 @pytest.fixture(scope="session")

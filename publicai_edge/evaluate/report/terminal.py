@@ -143,17 +143,19 @@ def _bounds(quality: Quality, tags: Sequence[str], labels: Sequence[str]) -> Col
 
 
 def _passages(quality: Quality, width: int) -> list[str]:
-    """Return a table of what each way of reading passages costs; where it is too wide, without the margins."""
+    """Return a table of what each way of reading passages costs, with as much of the counts and margins as has room."""
     found = rows(quality)
     decimals = places(found)
     labels = [f"{row.name}, {language(_clean(row.language)).name}" if row.language else row.name for row in found]
     columns = [("Loss", [figures.loss(row.mean_kl.value, decimals) if row.mean_kl else "0" for row in found])]
     margins = ("95% margin", [_margin(row, decimals) for row in found])
+    questions = ("Questions", [figures.count(row.questions) for row in found])
     columns.append(("Facts", [f"{row.facts}/{row.expected}" for row in found]))
     columns.append(("Tokens to read", [figures.count(row.read) for row in found]))
-    wide = [columns[0], margins, *columns[1:]]
+    loss, *rest = columns
     stub = max(map(len, labels))
-    shown = wide if stub + sum(_width(column) + 2 for column in wide) <= width else columns
+    wide = ([loss, margins, questions, *rest], [loss, margins, *rest])
+    shown = next((each for each in wide if stub + sum(_width(column) + 2 for column in each) <= width), columns)
     room = width - sum(_width(column) + 2 for column in shown)
     stub = min(stub, max(room, 1))
     lines = []

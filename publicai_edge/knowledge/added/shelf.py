@@ -34,7 +34,7 @@ ORIGINAL = "original"
 """Name of a document's file in its folder."""
 PASSAGE_WORDS = 120
 """As a recipe has it unless it says otherwise; a bundle does not say how its own documents were cut."""
-LIMITS = Limits(seconds=120, file_bytes=100 << 20, characters=5_000_000, memory_bytes=1 << 30)
+LIMITS = Limits(seconds=120, file_bytes=100_000_000, characters=5_000_000, memory_bytes=1 << 30)
 SCANNED_PAGES = 100
 """Most pages of a document that are recognised, where they are."""
 MOST_DOCUMENTS = 100

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from publicai_edge.child import write_whole
+from publicai_edge.child import let_end, write_whole
 from publicai_edge.errors import BundleError
 
 _PADDING = "." * (64 << 10)  # fills the pipes and every buffer at their ends
@@ -176,10 +176,4 @@ class ZimReader:
 
     def _end(self) -> int:
         process, self._process = self._process, None
-        if process is None:
-            return 0
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()  # type: ignore[union-attr]
-        code = process.wait()
-        process.stdout.close()  # type: ignore[union-attr]
-        return code
+        return let_end(process)
