@@ -1,7 +1,9 @@
 """Write docs/reliability.md from what the tests of the promises showed: a line for each of R1 to R15.
 
 ``python scripts/make_reliability.py build/promises.json [MORE.json …]``, each written by ``pytest --promises=FILE``
-(tests/promises.py). Of several accounts the last in which a promise was run counts for it.
+(tests/promises.py). Of several accounts the last in which a promise was run counts for it, but a short form that passes
+takes no place of a long one that passed. What counts is kept beside the page, in reliability.json, so that the long
+forms, which take hours together, may be run one by one, on different days.
 
 Invariants: the page says of each promise whether it was run, in which form, when, and on what machine; nothing that was
 not run looks as if it held; the same accounts give the same bytes.
@@ -28,8 +30,9 @@ What a bundle and a kiosk promise about faults, how each promise is shown, and w
 in `tests/faults/` and `tests/service/`. Each promise is also tested against a build that breaks it, so that a test that
 could not fail would be noticed.
 
-`make test` runs short forms, `make soak` the long ones and this page. Short forms run beside other work: some try less,
-and some allow more time than is promised, as their bounds tell. "Only form" means that there is no longer one."""
+`make test` runs short forms, `make soak` the long ones and this page; `make soak SOAK=FILE` does so for one file of
+tests, since all together take hours. Short forms run beside other work: some try less, and some allow more time than is
+promised, as their bounds tell. "Only form" means that there is no longer one."""
 
 # What is promised, and how it is shown.
 PROMISES = {
@@ -120,14 +123,32 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("accounts", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("-o", "--output", type=Path, default=PAGE)
     chosen = parser.parse_args(words)
+    memory = chosen.output.with_suffix(".json")
     try:
-        runs = [json.loads(path.read_text("utf-8")) for path in chosen.accounts]
+        runs = json.loads(memory.read_text("utf-8")) if memory.exists() else []
+        runs += [json.loads(path.read_text("utf-8")) for path in chosen.accounts]
     except (OSError, ValueError) as error:
         sys.stderr.write(f"Error: {error}\nNext: run `make soak`, which writes build/promises.json.\n")
         return 3
+    memory.write_text(json.dumps(counting(runs), indent=1) + "\n", "utf-8")
     chosen.output.write_text(page(runs), "utf-8")
-    sys.stderr.write(f"Wrote {chosen.output}\n")
+    sys.stderr.write(f"Wrote {chosen.output} and {memory.name}\n")
     return 0
+
+
+def counting(runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the runs from which something counts, oldest first, each with the promises that do."""
+    kept: list[dict[str, Any]] = []
+    for name in PROMISES:
+        row = latest(name, runs)
+        if row.run is None:
+            continue
+        about = {key: value for key, value in row.run.items() if key != "promises"}
+        same = next((run for run in kept if {**run, "promises": None} == {**about, "promises": None}), None)
+        if same is None:
+            kept.append(same := about | {"promises": {}})
+        same["promises"][name] = row.kept
+    return sorted(kept, key=lambda run: str(run["date"]))
 
 
 def page(runs: Iterable[dict[str, Any]]) -> str:
@@ -144,12 +165,14 @@ def page(runs: Iterable[dict[str, Any]]) -> str:
 
 
 def latest(name: str, runs: Iterable[dict[str, Any]]) -> Row:
-    """Return the last account in which a promise was run, or else in which it was skipped."""
+    """Return the account of a promise that counts: the last in which it was run, or else in which it was skipped."""
     found = Row(name, None, None)
     for run in runs:
-        kept = run["promises"][name]
+        kept = run["promises"].get(name)
+        if kept is None:
+            continue
         ran = kept["form"] is not None or kept["broken_build_found"] is not None
-        if ran or (kept["not_run"] and found.kept is None):
+        if (ran and not (_end(kept) == _SHORT and _end(found.kept) == _HOLDS)) or (kept["not_run"] and not found.kept):
             found = Row(name, kept, run)
     return found
 

@@ -1,12 +1,12 @@
 """Models that take long to convert, kept between test runs until the code that converts them changes."""
 
 import hashlib
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import publicai_edge
 from tests.conftest import downloads
+from tests.once import made_once
 
 
 def kept(name: str, make: Callable[[Path], Path]) -> Path:
@@ -17,8 +17,4 @@ def kept(name: str, make: Callable[[Path], Path]) -> Path:
     state = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
     root = downloads().root
     folder = root / f"{name}-{state}"
-    if not folder.exists():
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root) as scratch:
-            make(Path(scratch)).rename(folder)
-    return folder
+    return made_once(folder, make)

@@ -101,6 +101,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--promises") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--promises keeps account in one process: leave out -n.")
     config.stash[_ACCOUNT] = Account()
     config.addinivalue_line(
         "markers", "promise(*names, broken=False): shows a promise, or that a broken build is found"

@@ -77,6 +77,13 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return json.loads((folder / "build/account.json").read_text())
 
 
+def test_several_processes_keep_no_account(tmp_path: Path) -> None:
+    done = run(tmp_path, TESTS, "-n", "2", "--promises=account.json")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "leave out -n" in done.stderr
+    assert not (tmp_path / "account.json").exists()
+
+
 def test_every_promise_has_its_account_whether_or_not_it_was_run(account: dict[str, Any]) -> None:
     assert tuple(account["promises"]) == PROMISES
     silent = account["promises"]["R15"]

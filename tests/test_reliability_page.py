@@ -114,3 +114,27 @@ def test_the_page_is_written_from_the_file(tmp_path: Path) -> None:
     (tmp_path / "account.json").write_text(json.dumps(run(R1=HELD)))
     assert make_reliability.main([str(tmp_path / "account.json"), "-o", str(tmp_path / "page.md")]) == 0
     assert (tmp_path / "page.md").read_text() == make_reliability.page([run(R1=HELD)])
+
+
+def test_a_short_form_that_passes_does_not_take_a_long_ones_place_and_one_that_fails_does() -> None:
+    long, short = run("2026-01-01", R1=HELD), run("2026-02-02", R1=HELD | {"form": "short"})
+    assert line("R1", long, short)[3:] == ["long", "2026-01-01, ccccccc"]
+    assert line("R1", short, run("2026-03-03", R1=HELD))[3] == "long"
+    failed = run("2026-02-02", R1=HELD | {"form": "short", "failed": 1})
+    assert line("R1", long, failed)[0].startswith("**broken**")
+    assert line("R1", failed, short)[0].startswith("short form passed"), (
+        "a later run takes the place of one that failed"
+    )
+
+
+def test_what_counts_is_kept_beside_the_page_for_the_next_run(tmp_path: Path) -> None:
+    runs = [run("2026-01-01", R1=HELD, R2=HELD), run("2026-02-02", R2=HELD, R3=HELD), run("2026-03-03", R3=HELD)]
+    for number, account in enumerate(runs):
+        file = tmp_path / f"{number}.json"
+        file.write_text(json.dumps(account))
+        assert make_reliability.main([str(file), "-o", str(tmp_path / "page.md")]) == 0
+    kept = json.loads((tmp_path / "page.json").read_text())
+    assert [(item["date"][:10], list(item["promises"])) for item in kept] == [
+        ("2026-01-01", ["R1"]), ("2026-02-02", ["R2"]), ("2026-03-03", ["R3"])
+    ]  # fmt: skip
+    assert (tmp_path / "page.md").read_text() == make_reliability.page(runs)

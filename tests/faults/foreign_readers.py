@@ -27,9 +27,11 @@ from publicai_edge.bundle import manifest as bundle_manifest
 from publicai_edge.bundle.delta import document
 from publicai_edge.bundle.delta.container import open_update
 from publicai_edge.bundle.signing import envelope, keys, statement
+from publicai_edge.convert.pronunciation import crf
 from publicai_edge.engine import embedder
 from publicai_edge.engine.embedder import EmbeddingConfig
 from publicai_edge.engine.link import BrokenLinkError, Link, read_event
+from publicai_edge.engine.voice.folder import VoiceFolder
 from publicai_edge.errors import BundleError, PublicAIError
 from publicai_edge.knowledge.extract import extract
 from publicai_edge.plan import device
@@ -168,6 +170,28 @@ def _document(name: str) -> Callable[[Path], object]:
     return lambda place: extract(place, name, 1 << 20, 1 << 20)
 
 
+def _voice_beside(place: Path) -> object:
+    place.with_suffix("").touch()
+    return VoiceFolder.open(place.parent)
+
+
+def _voice() -> list[bytes]:
+    ids = {sign: [number] for number, sign in enumerate("_^$ ab")}
+    told = {"audio": {"sample_rate": 22_050}, "espeak": {"voice": "en-us"}, "inference": {"length_scale": 1},
+            "num_speakers": 1, "phoneme_id_map": ids, "phoneme_type": "espeak"}  # fmt: skip
+    return [json.dumps(told).encode()]
+
+
+def _guesser() -> list[bytes]:
+    import pycrfsuite
+
+    trainer = pycrfsuite.Trainer(verbose=False)
+    trainer.append([{"a": "x"}, {"a": "y"}, {"b": "ü"}], ["one", "two", "one"])
+    with tempfile.TemporaryDirectory(prefix="publicai-edge-fuzz-") as folder:
+        trainer.train(str(Path(folder) / "model.crf"))
+        return [(Path(folder) / "model.crf").read_bytes()]
+
+
 READERS: dict[str, Target] = {
     "bundle.json": Target(lambda data: bundle_manifest.parse(data, "bundle.json"), lambda: [manifest().to_bytes()]),
     "a manifest of a bag": Target(lambda data: bag.parse_manifest(data, "m"), lambda: [b"ab" * 32 + b"  data/x\n"]),
@@ -183,6 +207,8 @@ READERS: dict[str, Target] = {
     "what a worker says": Target(_said, _events),
     "an embedding's settings": Target(_file(lambda place: embedder.read_config(place.parent), embedder.CONFIG_FILE),
                                       lambda: [EmbeddingConfig(8, "mean", 16, "q ", "", _SHA, _SHA).to_bytes()]),
+    "a voice's configuration": Target(_file(_voice_beside, "v.onnx.json"), _voice),
+    "a guesser of words": Target(_file(crf.read), _guesser),
     "a machine's profile": Target(lambda data: device.parse(data.decode("utf-8", "replace"), "d"), _profiles),
     "what may be a pickle": Target(_file(pickles.holds_pickle), lambda: [pickle.dumps([1, {"a": 2.5}]), _zip()]),
     "a page in HTML": Target(_file(_document("x.html"), "x.html"), lambda: [_HTML]),
