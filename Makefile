@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
+# Beside other tests, threads that wait for each other must sleep soon: a spinning one keeps the core from the other.
+SHARING := GOMP_SPINCOUNT=1000 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 DEMO := dist/demo-library-1.0.0
 QUESTION ?= Is there a lift?
 
@@ -19,7 +21,9 @@ $(STAMP): pyproject.toml constraints.txt scripts/system_packages.sh
 	sh scripts/system_packages.sh
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25'
+	@echo "Installing PyTorch for the processor (200 MB), from $(TORCH_INDEX) or where else pip looks ..."
 	$(BIN)/python -m pip install --quiet --retries 1 --no-deps --index-url $(TORCH_INDEX) torch==2.13.0
+	@echo "Installing the rest; llama.cpp is compiled where there is no wheel of it, for some minutes ..."
 	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e '.[dev]'
 	touch $@
 
@@ -39,8 +43,10 @@ demo: setup ## Build the demo bundle from a real model, and ask it a question
 	@echo "The bundle: $(CURDIR)/$(DEMO)"
 	@echo "Its page:   $(BIN)/publicai-edge serve $(DEMO) --open"
 
-test: setup check $(TOOLS) ## Run the test suite
-	$(BIN)/python -m pytest
+test: setup check $(TOOLS) ## Run the test suite: on every core, then what measures time by itself
+	@status=0; \
+	env $(SHARING) $(BIN)/python -m pytest -m 'not soak and not alone' -n logical --maxprocesses 4 --dist loadfile || status=1; \
+	$(BIN)/python -m pytest -m 'alone and not soak' || status=1; exit $$status
 
 check: setup ## Format, lint, types, import layers, generated docs: under a minute
 	$(BIN)/ruff format --check .
@@ -54,13 +60,13 @@ format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 
 bench: setup $(TOOLS) ## Run the benchmarks, and print their tables
-	@status=0; for name in journey quantization serving dictation passages bench_agreement bench_verdicts plan_accuracy tune_gain updates verification runtime retrieval search_scale peer_table; do \
+	@status=0; for name in journey quantization serving dictation read_aloud passages bench_agreement bench_verdicts plan_accuracy tune_gain updates verification runtime retrieval search_scale peer_table; do \
 		echo "$$name"; $(BIN)/python benchmarks/$$name.py || status=1; done; exit $$status
 
-soak: setup $(TOOLS) ## Run the promises in their long form, and write docs/reliability.md
+soak: setup $(TOOLS) ## Run the promises in their long form, and write docs/reliability.md; SOAK=FILE: of one file
 	-sh scripts/runtime_packages.sh
 	@status=0; \
-	$(BIN)/python -m pytest -m 'soak or promise' --override-ini addopts='-ra --strict-markers --strict-config' \
+	$(BIN)/python -m pytest $(SOAK) -m 'soak or promise' --override-ini addopts='-ra --strict-markers --strict-config' \
 		--promises=build/promises.json || status=1; \
 	$(BIN)/python scripts/make_reliability.py build/promises.json || status=1; exit $$status
 
@@ -68,6 +74,7 @@ docs: setup ## Generate the reference from the code
 	$(BIN)/python scripts/make_docs.py
 
 screenshots: setup $(TOOLS) ## Take the pictures of the page for the documentation
+	sh scripts/system_packages.sh pictures
 	$(BIN)/python -m scripts.screenshots
 
 wheel: setup ## Build the wheel into dist/

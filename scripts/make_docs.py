@@ -171,12 +171,13 @@ def recipe_page() -> str:
         "*required*. Paths are relative to the recipe's folder. For an editor: "
         "[recipe.schema.json](../../recipes/recipe.schema.json).\n",
         "Rules that join several keys: every table of words has each language of `bundle.languages`; the licences of "
-        "`[model]`, `[embedding]` and `[dictation]` are in `policy.licenses`; no two services share an `id`; where a "
-        "service searches, there is a `[knowledge]` and an `[embedding]` table.\n",
+        "`[model]`, `[embedding]`, `[dictation]` and `[[voices]]` are in `policy.licenses`; no two services share "
+        "an `id`; where a service searches, there is a `[knowledge]` and an `[embedding]` table.\n",
     ]
     for name, item in schema["properties"].items():
         many = item.get("type") == "array"
-        needed = "One or more." if many else "Required." if name in schema["required"] else "Optional."
+        required = name in schema["required"]
+        needed = _needed(item, required=required) if many else "Required." if required else "Optional."
         out.append(_table(name, item, schema, needed))
     return "\n".join(out)
 

@@ -24,6 +24,7 @@ from publicai_edge.recipe import load, lock
 from publicai_edge.recipe.lock import Pin
 from publicai_edge.sources import Fetcher, Request
 from publicai_edge.store import Store
+from tests.convert import minilm
 
 ROOT = Path(__file__).parent.parent
 pytest_plugins = ["tests.promises"]
@@ -38,6 +39,25 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 RECIPE = ROOT / "recipes" / "demo.toml"
+ALONE = [
+    ROOT / "tests" / place
+    for place in (
+        "bench",
+        "engine/test_client_cancelling.py",
+        "engine/test_client_restarts.py",
+        "engine/test_threads.py",
+        "pipeline/test_tune_bundle.py",
+        "pipeline/test_tune_recipe.py",
+        "service",
+        "tune",
+    )
+]
+"""Where tests measure time or watch the whole machine."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if any(item.path.is_relative_to(place) for place in ALONE):
+        item.add_marker("alone")
 
 
 def downloads() -> Store:
@@ -84,6 +104,18 @@ def f16(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("f16") / "smollm2.f16.gguf"
     quantize(model, target, "F16", allow_requantize=True, progress=Silent())
     return target
+
+
+@pytest.fixture(scope="session")
+def embedder_folder() -> Path:
+    """all-MiniLM-L6-v2, converted; read only."""
+    return minilm.converted_model()
+
+
+@pytest.fixture(scope="session")
+def demo_documents() -> dict[str, Path]:
+    """The demo's documents by name."""
+    return {path.name: path for path in sorted((RECIPE.parent / "documents" / "demo").glob("*.*"))}
 
 
 @pytest.fixture(scope="session")
