@@ -20,8 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import rows
 from benchmarks.rows import Row
+from publicai_edge.engine.ondemand.client import threads
 from publicai_edge.engine.speech import SAMPLE_BYTES, SAMPLE_RATE
-from publicai_edge.engine.speech.recognizer import Recognizer, threads
+from publicai_edge.engine.speech.recognizer import Recognizer
 from tests import spoken
 from tests.conftest import downloads
 

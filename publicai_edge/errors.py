@@ -93,6 +93,10 @@ class OfflineError(SourceError):
     """The network cannot be reached, and the cache does not hold what is needed."""
 
 
+class WholeOnlyError(SourceError):
+    """The source is an archive that can be fetched, and not be looked into before."""
+
+
 class IntegrityError(SourceError):
     """What arrived differs from its pinned digest or size."""
 

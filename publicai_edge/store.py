@@ -4,6 +4,7 @@ Layout below the root (``--cache``, ``PUBLICAI_EDGE_CACHE``, or the user's cache
 
     objects/ab/abcd…   a file named by its SHA-256, read-only
     steps/STAGE/KEY    the record of a finished stage: its outputs by digest
+    kept/STAGE/KEY/    what a long stage has found out piece by piece, so that it goes on after it was ended
     partial/           downloads in progress, kept for resuming
     hashes/            digests of local files by path, size and time, so that none is hashed twice
     work/              scratch folders of running stages
@@ -170,6 +171,10 @@ class Store:
         """Write the record of a finished stage."""
         data = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode()
         atomic.write_bytes(self._record_path(stage, key), data)
+
+    def kept(self, stage: str, key: str) -> Path:
+        """Return the folder where a long stage keeps what it found out so far; it may not be there yet."""
+        return self.root / "kept" / stage / digest.check(key)
 
     def read_bytes(self, blob: Blob) -> bytes:
         """Return an object's content.

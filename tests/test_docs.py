@@ -126,7 +126,8 @@ def test_every_recipe_key_in_the_docs_exists(page: Path) -> None:
     for language, block in BLOCK.findall(text):
         if language == "toml":
             for table, content in tomllib.loads(block).items():
-                assert content.keys() <= KEYS[table], f"{page}: [{table}]"
+                for each in content if isinstance(content, list) else [content]:
+                    assert each.keys() <= KEYS[table], f"{page}: [{table}]"
 
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda path: path.name)

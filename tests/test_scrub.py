@@ -32,6 +32,11 @@ if sys.argv[1] == "scrubbed":
     assert scrub.overwrite_what_is_freed()
 kept = ["a" * n for n in range(600)]
 typed = [("-".join(["marmot", "4711", "quince"]) + "\u20ac" * n) for n in range(0, 600, 7)]
+if sys.argv[2] == "large":
+    # Most of 40 MB is let go, but for a piece in each of Python's arenas: as after much was read.
+    held = [[*(bytes(400) for _ in range(1999)), "-".join(["marmot", "4711", "quince"]) + "\u20ac" * 160]
+            for _ in range(50)]
+    held = [piece[0] for piece in held]
 del typed, kept
 if sys.argv[1] == "scrubbed":
     scrub.scrub()
@@ -40,11 +45,12 @@ print(places())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process by Linux's /proc")
-def test_freed_text_of_any_size_is_overwritten() -> None:
+@pytest.mark.parametrize("process", ["small", "large"])
+def test_freed_text_of_any_size_is_overwritten(process: str) -> None:
     found = {}
     for how in ("scrubbed", "left"):
         done = subprocess.run(
-            [sys.executable, "-c", SEARCH, how], check=True, capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", SEARCH, how, process], check=True, capture_output=True, text=True, timeout=60
         )
         found[how] = int(done.stdout)
     # The one that is looked for is in memory itself, as is what was read of memory before.

@@ -57,7 +57,9 @@ def run(
     within: Annotated[
         float, typer.Option("--within", min=0.5, max=50, help="How well medians are to be known, in percent.")
     ] = 3.0,
-    budget: Annotated[float, typer.Option("--budget", min=0, help="Seconds after which it ends anyway.")] = 300.0,
+    budget: Annotated[
+        float, typer.Option("--budget", min=0, help="Seconds after which it ends, once --rounds are there.")
+    ] = 300.0,
     device: Annotated[
         str | None,
         typer.Option(
@@ -135,7 +137,9 @@ def turns(
     within: Annotated[
         float, typer.Option("--within", min=0.5, max=50, help="How well ratios are to be known, in percent.")
     ] = 3.0,
-    budget: Annotated[float, typer.Option("--budget", min=0, help="Seconds after which it ends anyway.")] = 300.0,
+    budget: Annotated[
+        float, typer.Option("--budget", min=0, help="Seconds after which it ends, once --rounds are there.")
+    ] = 300.0,
     threads: options.Threads = None,
     quiet: options.Quiet = False,
     json_: options.Json = False,

@@ -1,5 +1,6 @@
 """``publicai-edge build``: from a recipe to a bundle."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,7 +87,8 @@ def run(recipe: Path, chosen: "Options", console: "Console", *, as_zip: bool, si
     console.table("What was done", ["stage", "", "seconds", "peak memory"], _rows(built))
     disk = built.report["budget"]["disk_bytes"] / 1e6
     state = "" if built.written else ", unchanged"
-    console.say(f"The bundle is ready ({disk:,.0f} MB{state}). Try it: publicai-edge serve {built.folder} --open")
+    start = shlex.join(["publicai-edge", "serve", str(built.folder), "--open"])
+    console.say(f"The bundle is ready ({disk:,.0f} MB{state}). Try it: {start}")
     value = {
         "bundle": str(built.folder),
         "zip": str(archive) if archive else None,

@@ -47,6 +47,8 @@ def slips(
         export.chmod(0o600)
     if clear:
         held.remove(found)
+    if found and not (export or clear):
+        console.say(f"To read them: publicai-edge slips {bundle} --export slips.csv")
     value = {"slips": len(found), "exported": str(export) if export else None, "cleared": clear}
     console.data(value, _told(len(found), export, clear=clear))
 

@@ -24,12 +24,13 @@ CHILDREN = frozenset(
         "publicai_edge.engine.worker",
         "publicai_edge.engine.onnx.worker",
         "publicai_edge.engine.speech.worker",
+        "publicai_edge.engine.voice.worker",
         "publicai_edge.knowledge.extractor",
         "publicai_edge.knowledge.zim.worker",
     }
 )
-"""Modules that run in a process of their own: the two workers, what writes down what is said, those that read documents
-and ZIM files, what :mod:`.child` starts."""
+"""Modules that run in a process of their own: the two workers, what writes down what is said, what reads aloud, those
+that read documents and ZIM files, what :mod:`.child` starts."""
 
 _TRIED = (
     "publicai_edge.kiosk.server",
@@ -37,6 +38,7 @@ _TRIED = (
     "publicai_edge.engine.worker",
     "publicai_edge.engine.onnx.worker",
     "publicai_edge.engine.speech.worker",
+    "publicai_edge.engine.voice.worker",
     "publicai_edge.knowledge.added.rebuild",
     "cryptography.hazmat.primitives.asymmetric.ec",
     "platformdirs",

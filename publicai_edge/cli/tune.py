@@ -1,5 +1,6 @@
 """``publicai-edge tune``: the settings that are fastest on this machine."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,7 +82,7 @@ def _bundle(folder: Path, wanted: "Wanted", console: "Console") -> None:
     made = tune_bundle.tune(open_bundle(folder), wanted, console)
     found, engine = made.found, made.bundle.manifest.engine
     lines = [*_found(found, made.features, engine.tuned_on), _effort(found, made.seconds)]
-    lines[-1] += f" Written into {folder}. Next: publicai-edge serve {folder}"
+    lines[-1] += f" Written into {folder}. Next: publicai-edge serve {shlex.quote(str(folder))}"
     value = {"bundle": str(folder), "engine": engine.tuning.to_json(), "tuned_on": engine.tuned_on}
     console.data({**value, "figures": asdict(found), "seconds": made.seconds}, "\n".join(lines))
 

@@ -264,7 +264,7 @@ def test_a_full_disk_is_told_and_nothing_half_written_is_left_on_it(
     done = run(*arguments, before=before)
     is_told(done, 6, "MB free" if verb == "pull" else "MB are free", str(disk))
     if verb == "pull":
-        assert f"The disk is full: cannot copy model.gguf to {disk / 'cache'} (0 MB free there)" in done.stderr
+        assert f"The disk is full: cannot copy model.gguf to {disk / 'cache'} (0.0 MB free there)" in done.stderr
     assert done.stderr.rstrip().splitlines()[-1].startswith("Next: "), "find lists no file"
 
 
@@ -352,3 +352,10 @@ def test_ask_says_what_a_bundle_does_not_offer(run: Run, demo: Built, arguments:
     assert done.returncode == 2
     assert all(word in done.stderr for word in words)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["serve", "verify", "ask"])
+def test_a_recipe_in_the_place_of_a_bundle_is_told_what_to_do_with(run: Run, here: Path, verb: str) -> None:
+    (here / "town.toml").write_text("")
+    more = ["Is there a lift?"] if verb == "ask" else []
+    is_told(run(verb, "town.toml", *more), 5, "That is a recipe: `publicai-edge build ", "town.toml` makes the bundle")
