@@ -97,7 +97,8 @@ def _zims(bundle: Bundle, embedder: "Embedder") -> "Sequence[Place]":
     opened: list[ZimLibrary] = []
     try:
         for item, path in zip(knowledge.zim if knowledge else (), bundle.zim_paths, strict=True):
-            opened.append(ZimLibrary.open(path, item.name, embedder, knowledge.passage_words if knowledge else 0))
+            words = knowledge.passage_words if knowledge else 0
+            opened.append(ZimLibrary.open(path, item.name, embedder, words, language=item.language))
     except BaseException:
         Several(opened).close()
         raise

@@ -44,6 +44,7 @@ _TRIED = (
     "platformdirs",
     "polib",
     "psutil",
+    "py3langid.langid",
     "rich.console",
     "rich.progress",
     "rich.table",

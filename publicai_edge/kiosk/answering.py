@@ -101,7 +101,7 @@ async def answer(
     """
     sources: tuple[Source, ...] = ()
     if inquiry.service.search:
-        sources = await _search(manifest, library, inquiry.question)
+        sources = await _search(manifest, library, inquiry)
         if not sources:
             yield NothingFound()
             return
@@ -116,14 +116,16 @@ async def answer(
                 yield shown
 
 
-async def _search(manifest: Manifest, library: Library | None, question: str) -> tuple[Source, ...]:
+async def _search(manifest: Manifest, library: Library | None, inquiry: Inquiry) -> tuple[Source, ...]:
     knowledge = manifest.knowledge
     if library is None or knowledge is None:
         raise BundleError(
             "This service searches documents, and the bundle has none.",
             hint="Build the bundle again from a recipe with [knowledge].",
         )
-    hits = await library.search(question, top=knowledge.top, min_relevance=knowledge.min_relevance)
+    hits = await library.search(
+        inquiry.question, top=knowledge.top, min_relevance=knowledge.min_relevance, language=inquiry.language
+    )
     return tuple(source_of(number, hit) for number, hit in enumerate(hits, 1))
 
 
@@ -138,6 +140,7 @@ def source_of(number: int, hit: "Hit") -> Source:
         heading=found.heading,
         page=found.page,
         text=found.text,
+        language=found.language,
         relevance=round(float(hit.relevance), 3),
     )
 

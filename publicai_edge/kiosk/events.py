@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Source:
-    """A passage that was found, with the number it is cited by (from 1)."""
+    """A passage that was found, with the number it is cited by (from 1); ``language`` is "" where it is not known."""
 
     number: int
     passage: int
@@ -20,6 +20,7 @@ class Source:
     heading: str
     page: int | None
     text: str
+    language: str
     relevance: float
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # the real one brings the embedding runtime; the page must be
 class Documents(Protocol):
     """What the kiosk needs of a knowledge base, as :class:`publicai_edge.search.KnowledgeBase` is one."""
 
-    def search(self, question: str, *, top: int, min_relevance: float) -> "Sequence[Hit]":
+    def search(self, question: str, *, top: int, min_relevance: float, language: str = "") -> "Sequence[Hit]":
         """Return the passages that answer a question, best first."""
         ...
 
@@ -68,13 +68,15 @@ class Library:
         if self._opened is None:
             self._opened = self._thread.submit(self._opener)
 
-    async def search(self, question: str, *, top: int, min_relevance: float) -> "Sequence[Hit]":
+    async def search(self, question: str, *, top: int, min_relevance: float, language: str = "") -> "Sequence[Hit]":
         """Return the passages that answer a question.
 
         Raises:
             BundleError: the documents could not be opened or read.
         """
-        return await self._call(lambda base: base.search(question, top=top, min_relevance=min_relevance))
+        return await self._call(
+            lambda base: base.search(question, top=top, min_relevance=min_relevance, language=language)
+        )
 
     async def document(self, source: str) -> "Sequence[Passage]":
         """Return a document's passages in reading order; empty when there is no such document.

@@ -87,7 +87,14 @@ def _add_facts(router: APIRouter, kiosk: Kiosk) -> None:
             "title": passages[0].document,
             "source": passages[0].source,
             "passages": [
-                {"passage": item.id, "heading": item.heading, "page": item.page, "text": item.text} for item in passages
+                {
+                    "passage": item.id,
+                    "heading": item.heading,
+                    "page": item.page,
+                    "language": item.language,
+                    "text": item.text,
+                }
+                for item in passages
             ],
         }
 

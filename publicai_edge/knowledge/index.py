@@ -15,6 +15,7 @@ from publicai_edge import atomic
 from publicai_edge.engine.embedder import Embedder, Kind, Vectors
 from publicai_edge.errors import DocumentError
 from publicai_edge.host import physical_cores
+from publicai_edge.knowledge import languages
 from publicai_edge.knowledge.blocks import Extracted
 from publicai_edge.knowledge.build import Skipped
 from publicai_edge.knowledge.extractor import Extractor, Limits
@@ -140,6 +141,7 @@ class Writer:
         self.documents = 0
         self.passages = 0
         self._embedder = embedder
+        self._languages: set[str] = set()
         # Calls in parallel, not threads within a call: a vector then never depends on the number of cores.
         self._pool = ThreadPoolExecutor(physical_cores())
         self._connection: apsw.Connection = database.open_for_building(path)
@@ -158,23 +160,26 @@ class Writer:
 
     def add(self, name: str, document: Extracted, limit: int) -> None:
         """Store one document."""
+        language = languages.of_document(document)
         title = document.title or PurePosixPath(name).stem.replace("_", " ").replace("-", " ").strip() or name
         self.documents += 1
         row = (self.documents, name, title)
         self._connection.execute("INSERT INTO documents (id, source, title) VALUES (?, ?, ?)", row)
         for drafts in _batches(cut(document, title, limit), _EMBED_AT_ONCE):
-            self._store(title, drafts)
+            self._store(title, language, drafts)
 
-    def _store(self, title: str, drafts: Sequence[Draft]) -> None:
+    def _store(self, title: str, language: str, drafts: Sequence[Draft]) -> None:
         # Title and headings are part of what a passage is about: "Saturday 10-14" alone answers nothing.
         texts = ["\n".join(filter(None, (title, draft.heading, draft.text))) for draft in drafts]
         found = self._pool.map(lambda text: codes.encode(self._embedder.encode([text], "passage"))[0].tobytes(), texts)
         for draft, code in zip(drafts, found, strict=True):
             self.passages += 1
             number = self.passages
+            of_passage = languages.of_passage(draft.text, language)
+            self._languages |= {of_passage} - {languages.UNKNOWN}
             self._connection.execute(
-                "INSERT INTO passages (id, document, heading, page, text) VALUES (?, ?, ?, ?, ?)",
-                (number, self.documents, draft.heading, draft.page, draft.text),
+                "INSERT INTO passages (id, document, heading, page, language, text) VALUES (?, ?, ?, ?, ?, ?)",
+                (number, self.documents, draft.heading, draft.page, of_passage, draft.text),
             )
             self._connection.execute("INSERT INTO codes (id, code) VALUES (?, ?)", (number, code))
             self._collected.add(terms(f"{title} {draft.heading}"), terms(draft.text))
@@ -184,6 +189,7 @@ class Writer:
             "format": database.FORMAT,
             "embedder": self._embedder.fingerprint,
             "dim": str(self._embedder.dim),
+            "languages": " ".join(sorted(self._languages)),
         }
         self._connection.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", sorted(meta.items()))
         self._collected.write(self._connection)

@@ -73,7 +73,9 @@ def _passages(recipe: Recipe, base: "KnowledgeBase", question: Question, *, stri
     knowledge = recipe.knowledge
     if knowledge is None:
         raise RuntimeError("a service that searches was accepted without [knowledge]")
-    hits = base.search(question.question, top=knowledge.top, min_relevance=knowledge.min_relevance)
+    hits = base.search(
+        question.question, top=knowledge.top, min_relevance=knowledge.min_relevance, language=question.language
+    )
     if not hits and strict:
         raise RecipeError(
             f"quality.questions: nothing in the documents speaks of {question.question!r} ({question.language}), so "

@@ -85,6 +85,7 @@ hidden = list({hidden!r})
 for package in {kiosk!r}:
     hidden += collect_submodules(package)
 datas = collect_data_files("publicai_edge.kiosk") + collect_data_files("publicai_edge.pages")
+datas += collect_data_files("py3langid")
 datas += copy_metadata("llama-cpp-python")
 excluded = list({excluded!r})
 analysis = Analysis(

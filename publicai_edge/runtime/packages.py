@@ -30,6 +30,7 @@ ROOTS = (
     "platformdirs",
     "polib",
     "psutil",
+    "py3langid",
     "pydantic",
     "pypdf",
     "python-docx",

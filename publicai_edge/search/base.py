@@ -34,20 +34,24 @@ from publicai_edge.errors import BundleError
 from publicai_edge.search import database, postings, terms
 from publicai_edge.search.codes import Numbers, Signs, cosines
 from publicai_edge.search.postings import Term, Words
+from publicai_edge.search.preference import PREFERENCE, primary
 
 MEANING = 0.7
 CANDIDATES = 40
 STRONG_COVERAGE = 0.6
 
 _PASSAGE = (
-    "SELECT passages.id, title, source, heading, page, text "
+    "SELECT passages.id, title, source, heading, page, text, language "
     "FROM passages JOIN documents ON documents.id = passages.document"
 )
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A piece of a document (its title); ``source`` is its file name, ``heading`` the trail to it."""
+    """A piece of a document (its title); ``source`` is its file name, ``heading`` the trail to it.
+
+    ``language`` is a primary language subtag as "sw", or "" where it is not known.
+    """
 
     id: int
     document: str
@@ -55,11 +59,12 @@ class Passage:
     heading: str
     page: int | None
     text: str
+    language: str = ""
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A passage found; ``score`` is what it was ranked by (at most 1), ``relevance`` the cosine."""
+    """A passage found; ``score`` is what it was ranked by (see :meth:`Candidates.scores`), ``relevance`` the cosine."""
 
     passage: Passage
     score: float
@@ -75,20 +80,26 @@ class Candidates:
         words: BM25 of those that share terms with the question, best first; more is better.
         cosines: of all of them.
         strong: those that are a strong lexical match.
+        preferred: those in the language that is preferred.
     """
 
     nearest: tuple[int, ...]
     words: Mapping[int, float]
     cosines: Mapping[int, float]
     strong: frozenset[int] = frozenset()
+    preferred: frozenset[int] = frozenset()
 
     def scores(self) -> dict[int, float]:
-        """Return the score of each, best first; equal ones in the order of their ids."""
+        """Return the score of each, best first; equal ones in the order of their ids.
+
+        It is at most 1, and :data:`publicai_edge.search.preference.PREFERENCE` more where the language is preferred.
+        """
         best_cosine = max(self.cosines.values(), default=0.0)
         best_words = max(self.words.values(), default=0.0)
         found = {
             number: MEANING * _share(cosine, best_cosine)
             + (1 - MEANING) * _share(self.words.get(number, 0), best_words)
+            + PREFERENCE * (number in self.preferred)
             for number, cosine in self.cosines.items()
         }
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
@@ -106,6 +117,7 @@ class KnowledgeBase:
         with database.damage(path):
             (self._count,) = next(iter(first.execute("SELECT count(*) FROM passages")))
             centre, signs, lengths = (database.read_array(first, name) for name in ("centre", "signs", "lengths"))
+            self._languages = frozenset(database.read_meta(first).get("languages", "").split())
             self._signs = Signs(centre, signs, self._count, embedder.dim)
             self._words = Words(lengths, self._count)
 
@@ -137,8 +149,10 @@ class KnowledgeBase:
     def __len__(self) -> int:
         return int(self._count)
 
-    def search(self, question: str, *, top: int, min_relevance: float) -> list[Hit]:
+    def search(self, question: str, *, top: int, min_relevance: float, language: str = "") -> list[Hit]:
         """Return at most ``top`` passages that answer ``question``, best first; empty when none does.
+
+        Passages in ``language`` come before others that are about as good.
 
         Raises:
             BundleError: the index turns out to be damaged.
@@ -148,7 +162,7 @@ class KnowledgeBase:
             return []
         vector = self._vector(question)
         with self._connection() as connection:
-            found = self._candidates(connection, vector, question)
+            found = self._candidates(connection, vector, question, language=language)
             good = (
                 (number, score)
                 for number, score in found.scores().items()
@@ -159,12 +173,15 @@ class KnowledgeBase:
                 for number, score in islice(good, top)
             ]
 
-    def candidates(self, question: str, weights: Mapping[str, float] | None = None) -> Candidates:
+    def candidates(
+        self, question: str, weights: Mapping[str, float] | None = None, *, language: str = ""
+    ) -> Candidates:
         """Return what :meth:`search` chooses from, whether it counts as an answer or not.
 
         Args:
             question: what is asked.
             weights: of the question's terms, where this index is one of several; else by this index alone.
+            language: the one that is preferred.
 
         Raises:
             BundleError: the index turns out to be damaged.
@@ -172,7 +189,7 @@ class KnowledgeBase:
         """
         vector = self._vector(question)
         with self._connection() as connection:
-            return self._candidates(connection, vector, question, weights)
+            return self._candidates(connection, vector, question, weights, language)
 
     def held(self, words: Sequence[str]) -> dict[str, int]:
         """Return in how many passages each term is.
@@ -210,7 +227,12 @@ class KnowledgeBase:
         return vector
 
     def _candidates(
-        self, connection: apsw.Connection, vector: Vectors, question: str, weights: Mapping[str, float] | None = None
+        self,
+        connection: apsw.Connection,
+        vector: Vectors,
+        question: str,
+        weights: Mapping[str, float] | None = None,
+        language: str = "",
     ) -> Candidates:
         asked = self._words.look_up(connection, terms.question_terms(question), weights)
         scores = self._words.scores(asked)
@@ -226,7 +248,20 @@ class KnowledgeBase:
             words={int(number): float(scores[number]) for number in by_words if scores[number] > 0},
             cosines=dict(zip(chosen.tolist(), found[np.searchsorted(looked_at, chosen)].tolist(), strict=True)),
             strong=frozenset(chosen[_strong(asked, chosen)].tolist()),
+            preferred=self._preferred(connection, chosen, language),
         )
+
+    def _preferred(self, connection: apsw.Connection, numbers: Numbers, language: str) -> frozenset[int]:
+        """Return which passages are in a language; none where all are, so that nothing is looked up in vain."""
+        wanted = primary(language)
+        if wanted not in self._languages or len(self._languages) == 1:
+            return frozenset()
+        marks = ",".join("?" * len(numbers))
+        rows = connection.execute(
+            f"SELECT id FROM passages WHERE id IN ({marks}) AND language = ?",  # noqa: S608 - question marks alone
+            (*numbers.tolist(), wanted),
+        )
+        return frozenset(int(number) for (number,) in rows)
 
     def _passage(self, connection: apsw.Connection, number: int) -> Passage:
         rows = _passages(connection, "passages.id = ?", number)
@@ -273,8 +308,8 @@ def _share(value: float, best: float) -> float:
 def _passages(connection: apsw.Connection, condition: str, value: int | str) -> list[Passage]:
     rows = connection.execute(f"{_PASSAGE} WHERE {condition} ORDER BY passages.id", (value,))
     return [
-        Passage(int(number), str(title), str(source), str(heading), page, str(text))
-        for number, title, source, heading, page, text in rows
+        Passage(int(number), str(title), str(source), str(heading), page, str(text), str(language))
+        for number, title, source, heading, page, text, language in rows
     ]
 
 

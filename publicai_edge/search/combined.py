@@ -23,6 +23,7 @@ from publicai_edge.engine.embedder import Embedder, Kind, Vectors
 from publicai_edge.search import database, terms
 from publicai_edge.search.base import Candidates, Hit, KnowledgeBase, Passage, is_strong
 from publicai_edge.search.postings import HEADING, K1, B, weight
+from publicai_edge.search.preference import is_same
 
 GENERATION = 1 << 24
 """Ids of added passages are apart from the bundle's, and from those of an earlier index of additions."""
@@ -95,8 +96,10 @@ class CombinedBase:
         if before.added and before.added is not shown.added:
             before.added.close()
 
-    def search(self, question: str, *, top: int, min_relevance: float) -> list[Hit]:
+    def search(self, question: str, *, top: int, min_relevance: float, language: str = "") -> list[Hit]:
         """Return at most ``top`` passages that answer ``question``, best first; empty when none does.
+
+        Passages in ``language`` come before others that are about as good.
 
         Raises:
             BundleError: an index turns out to be damaged.
@@ -106,8 +109,8 @@ class CombinedBase:
             shown = self._shown
             try:
                 if shown.added is None and not shown.hidden:
-                    return self._bundle.search(question, top=top, min_relevance=min_relevance)
-                return self._search(shown, question, top, min_relevance) if question.strip() else []
+                    return self._bundle.search(question, top=top, min_relevance=min_relevance, language=language)
+                return self._search(shown, question, top, min_relevance, language) if question.strip() else []
             finally:
                 self._embedder.forget()
 
@@ -133,7 +136,7 @@ class CombinedBase:
         self.show(Shown())
         self._bundle.close()
 
-    def _search(self, shown: Shown, question: str, top: int, min_relevance: float) -> list[Hit]:
+    def _search(self, shown: Shown, question: str, top: int, min_relevance: float, language: str) -> list[Hit]:
         bases = [(self._bundle, 0)] + ([(shown.added, shown.generation)] if shown.added else [])
         weights = _weights([base for base, _ in bases], terms.question_terms(question))
         passages: dict[int, Passage] = {}
@@ -144,8 +147,9 @@ class CombinedBase:
                 if passage.source not in shown.hidden:
                     passages[passage.id], cosines[passage.id] = passage, cosine
         words = {number: score for number, score in bm25(passages.values(), weights).items() if score > 0}
+        preferred = frozenset(number for number, passage in passages.items() if is_same(passage.language, language))
         hits = []
-        for number, score in Candidates((), words, cosines).scores().items():
+        for number, score in Candidates((), words, cosines, preferred=preferred).scores().items():
             if cosines[number] >= min_relevance or is_strong(passages[number], weights):
                 hits.append(Hit(passages[number], score, cosines[number]))
             if len(hits) == top:

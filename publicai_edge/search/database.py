@@ -9,7 +9,10 @@ vectors, :mod:`~publicai_edge.search.codes`), ``arrays`` (what a search keeps in
 passage has one id in all of them; ids run from 1 without a gap, in the order of documents' names and of passages
 within a document.
 
-Format 1 had an FTS5 table and a table of sqlite-vec in the place of the last three.
+A passage's ``language`` is a primary language subtag, or "" where it is not known; ``languages`` in ``meta`` names
+those that there are, with spaces between them.
+
+Format 1 had an FTS5 table and a table of sqlite-vec in the place of the last three; format 2 told no languages.
 """
 
 from collections.abc import Iterator
@@ -21,7 +24,8 @@ import apsw
 
 from publicai_edge.errors import BundleError
 
-FORMAT = "2"
+FORMAT = "3"
+_EARLIER = {"1", "2"}
 APPLICATION_ID = 0x50414B42  # "PAKB"
 PAGE_SIZE = 4096
 
@@ -35,7 +39,7 @@ _TABLES = {
     "documents": "CREATE TABLE documents (id INTEGER PRIMARY KEY, source TEXT NOT NULL UNIQUE, title TEXT NOT NULL)",
     "passages": "CREATE TABLE passages (id INTEGER PRIMARY KEY, "
     "document INTEGER NOT NULL REFERENCES documents (id), heading TEXT NOT NULL, page INTEGER, "
-    "text TEXT NOT NULL)",
+    "language TEXT NOT NULL, text TEXT NOT NULL)",
     "passages_document": "CREATE INDEX passages_document ON passages (document)",
     "terms": "CREATE TABLE terms (term TEXT PRIMARY KEY, held INTEGER NOT NULL, postings BLOB NOT NULL) WITHOUT ROWID",
     "codes": "CREATE TABLE codes (id INTEGER PRIMARY KEY, code BLOB NOT NULL)",
@@ -119,9 +123,9 @@ def _check(connection: apsw.Connection, path: Path) -> None:
             hint="Give the knowledge file of a bundle, or build the bundle again.",
         )
     form = read_meta(connection).get("format")
-    if form == "1":
+    if form in _EARLIER:
         raise BundleError(
-            f"{path} is an index of format '1', from an earlier publicai-edge; this one reads format {FORMAT!r}.",
+            f"{path} is an index of format {form!r}, from an earlier publicai-edge; this one reads format {FORMAT!r}.",
             hint="Build the bundle again. Until then, start it with the program it carries (./start), if it has one.",
         )
     if form != FORMAT:
@@ -139,7 +143,7 @@ def _check(connection: apsw.Connection, path: Path) -> None:
 
 
 def read_meta(connection: apsw.Connection) -> dict[str, str]:
-    """Return what the index says about itself: ``format``, ``embedder``, ``dim``."""
+    """Return what the index says about itself: ``format``, ``embedder``, ``dim``, ``languages``."""
     return {str(key): str(value) for key, value in connection.execute("SELECT key, value FROM meta")}
 
 

@@ -16,13 +16,14 @@ from typing import Protocol
 from publicai_edge.errors import BundleError
 from publicai_edge.search import terms
 from publicai_edge.search.base import Candidates, Hit, Passage
+from publicai_edge.search.preference import is_same
 
 
 class Place(Protocol):
     """One of them, as :class:`publicai_edge.search.KnowledgeBase` is one."""
 
-    def search(self, question: str, *, top: int, min_relevance: float) -> Sequence[Hit]:
-        """Return the passages that answer a question, best first."""
+    def search(self, question: str, *, top: int, min_relevance: float, language: str = "") -> Sequence[Hit]:
+        """Return the passages that answer a question, best first; those in ``language`` before others as good."""
         ...
 
     def document(self, source: str) -> Sequence[Passage]:
@@ -44,8 +45,10 @@ class Several:
     def __init__(self, places: Sequence[Place]) -> None:
         self._places = tuple(places)
 
-    def search(self, question: str, *, top: int, min_relevance: float) -> list[Hit]:
+    def search(self, question: str, *, top: int, min_relevance: float, language: str = "") -> list[Hit]:
         """Return at most ``top`` passages that answer ``question``, best first; empty when none does.
+
+        Passages in ``language`` come before others that are about as good.
 
         Raises:
             BundleError: nothing was found, and one of the places cannot be read.
@@ -55,12 +58,12 @@ class Several:
         failure: BundleError | None = None
         for place in self._places:
             try:
-                hits += place.search(question, top=top, min_relevance=min_relevance)
+                hits += place.search(question, top=top, min_relevance=min_relevance, language=language)
             except BundleError as error:
                 failure = failure or error
         if failure and not hits:
             raise failure
-        return _ranked(hits, terms.question_terms(question))[:top]
+        return _ranked(hits, terms.question_terms(question), language)[:top]
 
     def document(self, source: str) -> list[Passage]:
         """Return the passages of the document ``source``, from the first place that has it."""
@@ -87,7 +90,7 @@ class Several:
             place.close()
 
 
-def _ranked(hits: Sequence[Hit], words: Sequence[str]) -> list[Hit]:
+def _ranked(hits: Sequence[Hit], words: Sequence[str], language: str) -> list[Hit]:
     held = [
         set(words) & set(terms.terms(f"{hit.passage.document} {hit.passage.heading} {hit.passage.text}"))
         for hit in hits
@@ -96,4 +99,6 @@ def _ranked(hits: Sequence[Hit], words: Sequence[str]) -> list[Hit]:
     weights = {word: math.log(1 + (len(hits) - count + 0.5) / (count + 0.5)) for word, count in counts.items()}
     shares = {number: sum(weights[word] for word in some) for number, some in enumerate(held)}
     cosines = {number: hit.relevance for number, hit in enumerate(hits)}
-    return [replace(hits[number], score=score) for number, score in Candidates((), shares, cosines).scores().items()]
+    preferred = frozenset(number for number, hit in enumerate(hits) if is_same(hit.passage.language, language))
+    found = Candidates((), shares, cosines, preferred=preferred)
+    return [replace(hits[number], score=score) for number, score in found.scores().items()]

@@ -121,10 +121,12 @@ class FakeDocuments:
     def __init__(self, passages: Sequence[Passage] = PASSAGES) -> None:
         self.passages = passages
         self.questions = 0
+        self.language = ""
         self.failure: Exception | None = None
 
-    def search(self, question: str, *, top: int, min_relevance: float) -> list[Hit]:
+    def search(self, question: str, *, top: int, min_relevance: float, language: str = "") -> list[Hit]:
         self.questions += 1
+        self.language = language
         if self.failure:
             raise self.failure
         words = set(re.findall(r"\w{4,}", question.casefold()))

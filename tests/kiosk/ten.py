@@ -114,6 +114,7 @@ PASSAGES = (
         "hearing loop is fitted at the front desk and in the Weir Room. Guide dogs and assistance dogs are welcome "
         "everywhere.\n\nQuiet Hour is every Tuesday from 10:00 to 11:00. The lights are dimmed, the machines are "
         "silent, and no events take place.",
+        "en",
     ),
     Passage(
         2,
@@ -123,6 +124,7 @@ PASSAGES = (
         2,
         "The map room is on the second floor, beside the lift. Ask at the front desk for the key; maps are read at "
         "the table by the window and are not lent.",
+        "en",
     ),
     Passage(
         3,
@@ -132,6 +134,7 @@ PASSAGES = (
         None,
         "If you cannot come to the library for eight weeks or longer because of illness, disability or care for "
         "somebody, a volunteer brings books to your home. Home delivery is free.",
+        "en",
     ),
     Passage(
         4,
@@ -141,6 +144,7 @@ PASSAGES = (
         3,
         "تفتح المكتبة أبوابها من الاثنين إلى الجمعة من الساعة 9 إلى الساعة 18. وتفتح المكتبة يوم السبت من الساعة 10 "
         "إلى الساعة 14. تُغلق المكتبة يوم الأحد وفي العطل الرسمية.",
+        "ar",
     ),
     Passage(
         5,
@@ -150,6 +154,7 @@ PASSAGES = (
         1,
         "Maktaba inafunguliwa saa 3 asubuhi, Jumatatu hadi Ijumaa, na kufungwa saa 12 jioni. Siku ya Jumamosi maktaba "
         "inafunguliwa saa 4 asubuhi. Jumapili imefungwa.",
+        "sw",
     ),
 )
 

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from publicai_edge.errors import EngineError
 from publicai_edge.kiosk.words import shipped
 from tests.kiosk.conftest import Running, manifest, running, write_bundle
 from tests.kiosk.contrast import AAA, ratios
-from tests.kiosk.fakes import FakeDocuments, FakeEngine
+from tests.kiosk.fakes import PASSAGES, FakeDocuments, FakeEngine
 
 CANARY = "kanarienvogel"
 QUESTION = f"When does the library open, {CANARY}?"
@@ -255,6 +256,33 @@ def test_documents_keep_their_own_direction_on_a_page_in_another_language(
         page.locator("#passage-1").get_by_text("القراءة في الوثيقة").click()
         assert direction_of(page.locator("#found p")) == "ltr"
         assert direction_of(page.locator("#found .found-note")) == "rtl"
+        page.close()
+
+
+def test_a_passage_whose_language_is_known_tells_it_to_a_screen_reader(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    bundle = in_arabic(tmp_path_factory.mktemp("arabic") / "bundle", ["ar", "en-GB"])
+    known = FakeDocuments([replace(passage, language="en") for passage in PASSAGES])
+    with running(bundle, FakeEngine(), known) as held:
+        page = browser.new_page()
+        page.goto(held.url)
+        page.locator("#question").fill(QUESTION)
+        page.keyboard.press("Enter")
+        expect(page.locator("#answer")).to_contain_text("lovely place")
+        assert known.language == "ar"
+        parts = ".passage blockquote, .passage h3 bdi, .passage-place bdi"
+        assert page.locator(parts).count() == page.locator(parts).and_(page.locator("[lang=en]")).count() == 6
+        page.locator("#passage-1").get_by_text("القراءة في الوثيقة").click()
+        expect(page.locator("#found p")).to_have_attribute("lang", "en")
+        expect(page.locator("#document-title")).to_have_attribute("lang", "en")
+        page.locator("#to-answer").click()
+        page.locator("#languages button").last.click()
+        page.locator("#new").click()
+        page.locator("#question").fill(QUESTION)
+        page.keyboard.press("Enter")
+        expect(page.locator("#answer")).to_contain_text("lovely place")
+        expect(page.locator("blockquote").first).to_have_attribute("lang", "en-GB")
         page.close()
 
 

@@ -167,6 +167,18 @@ def test_there_is_no_button_in_a_language_that_the_kiosk_has_no_voice_for(opened
     expect(page.locator("#aloud")).to_be_hidden()
 
 
+def test_a_passage_is_read_in_its_own_language_whatever_the_pages(opened: Opened, speaking: Running) -> None:
+    page, asked = opened()
+    aloud = page.locator("#passage-1").get_by_role("button", name="Read aloud")
+    expect(aloud).to_be_visible()
+    page.locator("#languages [lang=es]").click()
+    button = page.locator("#passage-1 .passage-buttons button").last
+    expect(button).to_have_text("Leer en voz alta")
+    button.click()
+    until_it_sounds(page)
+    assert asked[0].startswith("The library opens at 9 a.m.")
+
+
 @pytest.mark.parametrize("status", [503, 200])
 def test_where_the_kiosk_cannot_the_button_comes_back(opened: Opened, status: int) -> None:
     page, _ = opened()

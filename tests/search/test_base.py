@@ -154,6 +154,37 @@ def test_a_missing_index_is_named(embedder, tmp_path):
         KnowledgeBase.open(tmp_path / "nothing.sqlite", embedder)
 
 
+def test_a_passage_tells_its_language(bilingual, knowledge):
+    found = {hit.passage.source: hit.passage.language for hit in bilingual.search("A4", top=2, min_relevance=0)}
+    assert found == {"printing.md": "en", "impresion.md": "es"}
+    of_demo = {source: {item.language for item in knowledge.document(source)} for source in knowledge.sources()}
+    spanish = {source for source, found in of_demo.items() if found == {"es"}}
+    assert spanish == {"horarios-y-carne.md", "ordenadores-y-clases.txt"}
+    assert all(found == {"en"} for source, found in of_demo.items() if source not in spanish)
+
+
+@pytest.mark.parametrize(
+    ("language", "first"),
+    [("en", "printing.md"), ("en-GB", "printing.md"), ("es", "impresion.md"), ("ES_mx", "impresion.md")],
+)
+def test_the_patrons_language_comes_first_and_the_other_is_still_found(bilingual, language, first):
+    hits = bilingual.search("A4 A3", top=2, min_relevance=0.0, language=language)
+    assert len(hits) == 2
+    assert hits[0].passage.source == first
+
+
+def test_a_better_passage_in_another_language_stays_first(bilingual):
+    (first, _) = bilingual.search("What does it cost to print a page on A3?", top=2, min_relevance=0.0, language="es")
+    assert first.passage.source == "printing.md"
+
+
+def test_a_language_that_no_document_is_in_changes_nothing(bilingual, knowledge):
+    for base, languages in ((bilingual, ("uk", "")), (knowledge, ("ar", "sw", ""))):
+        found = [base.search("A4 A3", top=3, min_relevance=0.0, language=language) for language in languages]
+        assert all(hits == found[0] for hits in found)
+        assert all(hit.score <= 1 + 1e-9 for hit in found[0])
+
+
 @pytest.mark.parametrize("data", [b"", b"not a database at all", b"SQLite format 3\0" + b"\xff" * 5000])
 def test_what_is_no_index_is_refused(embedder, tmp_path, data):
     (tmp_path / "k.sqlite").write_bytes(data)
@@ -165,8 +196,9 @@ def test_what_is_no_index_is_refused(embedder, tmp_path, data):
     ("statement", "message"),
     [
         ("PRAGMA application_id = 7", "not an index"),
-        ("UPDATE meta SET value = '99' WHERE key = 'format'", "format '99'; this program reads format '2'"),
+        ("UPDATE meta SET value = '99' WHERE key = 'format'", "format '99'; this program reads format '3'"),
         ("UPDATE meta SET value = '1' WHERE key = 'format'", "format '1', from an earlier publicai-edge"),
+        ("UPDATE meta SET value = '2' WHERE key = 'format'", "format '2', from an earlier publicai-edge"),
         ("CREATE TRIGGER t AFTER INSERT ON meta BEGIN SELECT 1; END", "other tables"),
         ("CREATE VIEW v AS SELECT 1", "other tables"),
         ("DROP INDEX passages_document", "other tables"),
@@ -225,7 +257,7 @@ def test_an_index_of_the_first_format_is_refused_with_what_to_do(embedder, tmp_p
     ):
         connection.execute(statement)
     connection.close()
-    with pytest.raises(BundleError, match="from an earlier publicai-edge; this one reads format '2'") as refused:
+    with pytest.raises(BundleError, match="from an earlier publicai-edge; this one reads format '3'") as refused:
         KnowledgeBase.open(path, embedder)
     assert "Build the bundle again" in (refused.value.hint or "")
 

@@ -6,6 +6,7 @@ from publicai_edge.knowledge import IndexSettings, build_index
 from publicai_edge.progress import Silent
 from publicai_edge.search import KnowledgeBase, Passage
 from publicai_edge.search.combined import GENERATION, CombinedBase, LastVector, Shown, bm25, listed
+from publicai_edge.search.preference import PREFERENCE
 
 PARKING = """# Parking permits
 
@@ -14,6 +15,11 @@ Residents get a parking permit at counter seven of the town hall. It costs forty
 ## Visitors
 
 A visitor permit for one day costs three euros; the parking machine at the harbour prints it.
+"""
+FRENCH = """# Impression
+
+On peut imprimer à la machine qui se trouve près de l'escalier. Une page en A4 coûte 10 centimes, une page en A3
+20 centimes. On paie avec des pièces ou avec la carte de lecteur.
 """
 ASKED = {"top": 5, "min_relevance": 0.35}
 
@@ -68,6 +74,26 @@ def test_an_addition_about_something_else_changes_no_answer_of_the_bundle(combin
         first = knowledge.search(question, **ASKED)[0].passage
         assert combined.search(question, **ASKED)[0].passage == first
     assert combined.search("How do I bake bread?", **ASKED) == []
+
+
+def test_of_a_bundles_and_an_added_document_the_one_in_the_patrons_language_is_preferred(
+    bilingual_index, embedder_folder, embedder, tmp_path
+):
+    (tmp_path / "i.md").write_text(FRENCH, "utf-8")
+    name = "added/0123456789abcdef/i.md"
+    build_index({name: tmp_path / "i.md"}, embedder_folder, tmp_path / "i.sqlite", IndexSettings(120), Silent())
+    vectors = LastVector(embedder)
+    base = CombinedBase(KnowledgeBase.open(bilingual_index, vectors), vectors)
+    base.show(Shown(KnowledgeBase.open(tmp_path / "i.sqlite", vectors), 1))
+    plain = {hit.passage.source: hit.score for hit in base.search("A4 A3", top=3, min_relevance=0.0)}
+    assert plain.keys() == {name, "impresion.md", "printing.md"}
+    for language, preferred in (("fr", name), ("es", "impresion.md"), ("en", "printing.md")):
+        found = base.search("A4 A3", top=3, min_relevance=0.0, language=language)
+        assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
+        for hit in found:
+            more = PREFERENCE if hit.passage.source == preferred else 0
+            assert hit.score == pytest.approx(plain[hit.passage.source] + more)
+    base.close()
 
 
 def test_the_word_a_single_document_is_about_weighs_for_it(combined, added):

@@ -13,7 +13,7 @@ class Shelf:
     def __init__(self, *hits: Hit, failure: BundleError | None = None) -> None:
         self.hits, self.failure, self.closed = hits, failure, False
 
-    def search(self, question: str, *, top: int, min_relevance: float) -> list[Hit]:
+    def search(self, question: str, *, top: int, min_relevance: float, language: str = "") -> list[Hit]:
         if self.failure:
             raise self.failure
         return list(self.hits)[:top]
@@ -28,8 +28,8 @@ class Shelf:
         self.closed = True
 
 
-def hit(number: int, text: str, relevance: float, score: float = 1.0) -> Hit:
-    return Hit(Passage(number, "Title", f"{number}.md", "", None, text), score, relevance)
+def hit(number: int, text: str, relevance: float, score: float = 1.0, language: str = "") -> Hit:
+    return Hit(Passage(number, "Title", f"{number}.md", "", None, text, language), score, relevance)
 
 
 def test_the_best_of_all_places_comes_first_whatever_its_place_thought_of_it():
@@ -44,6 +44,13 @@ def test_words_decide_between_passages_that_mean_the_same():
     one, other = Shelf(hit(1, "Open on Monday.", 0.5)), Shelf(hit(2, "Form A38 is at the desk.", 0.5))
     found = Several([one, other]).search("Where is form A38?", top=2, min_relevance=0.3)
     assert [item.passage.id for item in found] == [2, 1]
+
+
+def test_of_equals_the_one_in_the_patrons_language_comes_first():
+    one, other = Shelf(hit(1, "Lava", 0.5, language="en")), Shelf(hit(2, "Lava", 0.5, language="es"))
+    for language, first in (("es", [2, 1]), ("es-MX", [2, 1]), ("en", [1, 2]), ("uk", [1, 2]), ("", [1, 2])):
+        found = Several([one, other]).search("lava", top=2, min_relevance=0.3, language=language)
+        assert [item.passage.id for item in found] == first
 
 
 def test_a_place_that_fails_takes_nothing_away_from_the_others():

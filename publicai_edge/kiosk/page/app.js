@@ -179,7 +179,7 @@ async function openDocument(source, button) {
   try {
     passages.showDocument(await kiosk.readDocument(source.source), source.passage);
   } catch {
-    quote(byId("document-title"), source.document);
+    quote(byId("document-title"), source.document, source.language);
     byId("document-text").textContent = say("document.missing");
   }
   show("document", "document-title");

@@ -1,20 +1,20 @@
 // The passages that were found, as cards, and a whole document to read one in its place.
 
 import * as speech from "./speech.js";
-import { fill, language, quote, worded } from "./words.js";
+import { exact, fill, language, quote, worded } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 
 // Where in the document: a heading in the document's language, a page in the reader's.
 function place(source) {
   const parts = [];
-  if (source.heading) parts.push(inline(source.heading));
+  if (source.heading) parts.push(inline(source.heading, source.language));
   if (source.page) parts.push(worded("span", "passages.page", { page: source.page }));
   return parts.length > 1 ? [parts[0], " · ", parts[1]] : parts;
 }
 
-function inline(text) {
-  return quote(document.createElement("bdi"), text);
+function inline(text, code) {
+  return quote(document.createElement("bdi"), text, code);
 }
 
 function card(source, openDocument) {
@@ -27,11 +27,11 @@ function card(source, openDocument) {
   number.className = "passage-number";
   number.textContent = source.number;
   const title = document.createElement("h3");
-  title.append(inline(source.document));
+  title.append(inline(source.document, source.language));
   const where = document.createElement("p");
   where.className = "passage-place";
   where.append(...place(source));
-  const text = quote(document.createElement("blockquote"), source.text.replace(/\n\s*\n/g, "\n"));
+  const text = quote(document.createElement("blockquote"), source.text.replace(/\n\s*\n/g, "\n"), source.language);
   text.id = `passage-text-${source.number}`;
 
   const more = worded("button", "passages.more");
@@ -52,9 +52,10 @@ function card(source, openDocument) {
   aloud.type = "button";
   aloud.className = "link-button";
   aloud.setAttribute("aria-describedby", title.id);
-  speech.offer(aloud, language, () => {
+  const code = exact(source.language) || language(); // what it was when this was asked
+  speech.offer(aloud, () => code, () => {
     if (isCut(item)) expand(item, true);
-    return speech.sentences(source.text, language());
+    return speech.sentences(source.text, code);
   });
 
   const buttons = document.createElement("div");
@@ -101,15 +102,15 @@ export function goToPassage(number) {
 }
 
 export function showDocument(content, passage) {
-  quote(byId("document-title"), content.title);
+  quote(byId("document-title"), content.title, content.passages[0].language);
   const parts = [];
   let heading = "";
   for (const item of content.passages) {
     if (item.heading && item.heading !== heading) {
       heading = item.heading;
-      parts.push(quote(document.createElement("h2"), heading));
+      parts.push(quote(document.createElement("h2"), heading, item.language));
     }
-    const text = quote(document.createElement("p"), item.text);
+    const text = quote(document.createElement("p"), item.text, item.language);
     parts.push(item.passage === passage ? found(text) : text);
   }
   byId("document-text").replaceChildren(...parts);

@@ -27,8 +27,13 @@ function voiceFor(code) {
   return (wanted && (own.find((voice) => voice.lang === code) ?? own.find((voice) => voice.default) ?? own[0])) || null;
 }
 
+// The kiosk's own voice for a language; one for "en-GB" reads what is only known to be English.
+function kioskCode(code) {
+  return kioskSpeaks.includes(code) ? code : kioskSpeaks.find((own) => own.split("-")[0] === code);
+}
+
 function isSpoken(code) {
-  return voiceFor(code) !== null || kioskSpeaks.includes(code);
+  return voiceFor(code) !== null || kioskCode(code) !== undefined;
 }
 
 export function sentences(text, code) {
@@ -68,7 +73,7 @@ function toggle(button) {
   const run = { button, voice: voiceFor(code()), parts: parts(), next: 0, utterance: null, playing: null };
   reading = run;
   if (run.voice) readNext(run);
-  else run.playing = played.read(code(), run.parts, mark, () => finish(run));
+  else run.playing = played.read(kioskCode(code()), run.parts, mark, () => finish(run));
 }
 
 function mark(part) {

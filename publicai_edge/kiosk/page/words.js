@@ -68,11 +68,18 @@ export function worded(tag, key, values = {}) {
   return element;
 }
 
-// Sets a document's text. Nobody wrote down its language: a kiosk that speaks one is taken to hold documents in that
-// one, and elsewhere a screen reader is told that it is unknown. The letters say in which direction they run.
-export function quote(element, text) {
+// Sets a document's text. code: its language, "" where that is not known: a kiosk that speaks one is then taken to hold
+// documents in that one, and elsewhere a screen reader is told so. The letters say in which direction they run.
+export function quote(element, text, code = "") {
   element.textContent = text;
   element.dir = "auto";
-  if (several) element.lang = "";
+  if (code) element.lang = exact(code);
+  else if (several) element.lang = "";
+  else element.removeAttribute("lang");
   return element;
+}
+
+// The chosen language where that is the same one, since it also tells script and region ("zh-Hant").
+export function exact(code) {
+  return code === chosen.toLowerCase().split("-")[0] ? chosen : code;
 }

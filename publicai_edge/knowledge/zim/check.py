@@ -4,6 +4,7 @@ The archive is compared with its own checksum, which finds damage but no malice:
 the recipe's ``sha256`` are for.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
 MOST_MEMORY = 4 << 30
 _SLOWEST = 5_000_000  # bytes a second that even an old disk gives
 _LEAST_SECONDS = 120
+_SUBTAG = re.compile(r"[a-z]{2,3}")
 _AGAIN = "Fetch it again, and compare its SHA-256 with the one that its publisher states."
 
 
 @dataclass(frozen=True)
 class ZimFacts:
-    """What an archive says about itself: articles, title, language (ISO 639-3), date and licence; "" if it does not."""
+    """What an archive says about itself: articles, title, language, date and licence; "" if it does not.
+
+    ``language`` is a primary language subtag as "sw"; "" if the archive names none, or several.
+    """
 
     articles: int
     title: str
@@ -52,7 +57,16 @@ def check(path: Path, name: str, progress: Progress) -> ZimFacts:
         raise DocumentError(
             f"{name} ends or holds up every process that reads it: it is damaged, or was made to do that.", hint=_AGAIN
         ) from error
-    return ZimFacts(**result.value)
+    return ZimFacts(**{**result.value, "language": _tag(result.value["language"])})
+
+
+def _tag(stated: str) -> str:
+    """Return the tag of a language that is stated as ISO 639-3 has it ("eng"), or as web pages do."""
+    from babel.core import get_global
+
+    code = stated.strip().lower()
+    tag = str(get_global("language_aliases").get(code, code))
+    return tag if _SUBTAG.fullmatch(tag) else ""
 
 
 def require_installed(name: str) -> None:

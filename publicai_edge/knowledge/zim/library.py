@@ -42,8 +42,9 @@ T = TypeVar("T")
 class ZimLibrary:
     """A ZIM file that is searched; see :class:`publicai_edge.kiosk.library.Documents`."""
 
-    def __init__(self, name: str, reader: ZimReader, embedder: "Embedder") -> None:
+    def __init__(self, name: str, reader: ZimReader, embedder: "Embedder", language: str = "") -> None:
         self._name = name
+        self._language = language
         self._reader = reader
         self._embedder = embedder
         self._articles: _Kept[tuple[Passage, ...]] = _Kept(_KEPT_ARTICLES)
@@ -56,6 +57,8 @@ class ZimLibrary:
         embedder: "Embedder",
         passage_words: int,
         limits: Limits = Limits(),  # noqa: B008 - frozen
+        *,
+        language: str = "",
     ) -> "ZimLibrary":
         """Open the archive at ``path``.
 
@@ -65,13 +68,14 @@ class ZimLibrary:
             embedder: the bundle's search model.
             passage_words: longest passage.
             limits: of the process that reads it.
+            language: of its articles, as a primary language subtag; "" where it is not known.
 
         Raises:
             BundleError: it cannot be opened.
         """
         reader = ZimReader(path, passage_words, limits)
         reader.open()
-        return ZimLibrary(name, reader, embedder)
+        return ZimLibrary(name, reader, embedder, language)
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -91,8 +95,10 @@ class ZimLibrary:
         """Return nothing: the articles of an encyclopedia are found, not listed."""
         return []
 
-    def search(self, question: str, *, top: int, min_relevance: float) -> list[Hit]:
+    def search(self, question: str, *, top: int, min_relevance: float, language: str = "") -> list[Hit]:
         """Return at most ``top`` passages that answer ``question``, best first; empty when none does.
+
+        All are in one language, so ``language`` changes nothing here.
 
         Raises:
             BundleError: the archive cannot be read.
@@ -127,7 +133,7 @@ class ZimLibrary:
         source = f"{self._reader.name}/{found.path}"
         first = (1 << 44) + zlib.crc32(source.encode("utf-8", "replace")) * 2 * MOST_PASSAGES  # beyond an index's ids
         return tuple(
-            Passage(number, f"{found.title} ({self._name})", source, heading, None, text)
+            Passage(number, f"{found.title} ({self._name})", source, heading, None, text, self._language)
             for number, (heading, text) in enumerate(found.passages, first)
         )
 
