@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/system_packages.sh
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25'
 	@echo "Installing PyTorch for the processor (200 MB), from $(TORCH_INDEX) or where else pip looks ..."
-	$(BIN)/python -m pip install --quiet --retries 1 --no-deps --index-url $(TORCH_INDEX) torch==2.13.0
+	$(BIN)/python -m pip install -qq --retries 1 --no-deps --index-url $(TORCH_INDEX) torch==2.13.0
 	@echo "Installing the rest; llama.cpp is compiled where there is no wheel of it, for some minutes ..."
 	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e '.[dev]'
 	touch $@

@@ -1,6 +1,8 @@
 """``publicai-edge build``: from a recipe to a bundle."""
 
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +12,16 @@ from publicai_edge.cli import key as keys
 from publicai_edge.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from publicai_edge.bundle.signing.pairs import PrivateKey
     from publicai_edge.cli.console import Console
     from publicai_edge.pipeline.build import Built
     from publicai_edge.pipeline.options import Options
     from publicai_edge.pipeline.steps import StepResult
+
+PROGRAM = "publicai-edge"
+_NAMES_SHOWN = 5
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder the bundle is put into.")]
 Zip = Annotated[bool, typer.Option("--zip", help="Also write the bundle as a .zip beside it.")]
@@ -87,7 +94,9 @@ def run(recipe: Path, chosen: "Options", console: "Console", *, as_zip: bool, si
     console.table("What was done", ["stage", "", "seconds", "peak memory"], _rows(built))
     disk = built.report["budget"]["disk_bytes"] / 1e6
     state = "" if built.written else ", unchanged"
-    start = shlex.join(["publicai-edge", "serve", str(built.folder), "--open"])
+    start = shlex.join([_program(), "serve", str(built.folder), "--open"])
+    if left_out := [item["name"] for item in (built.report.get("index") or {}).get("skipped", ())]:
+        console.warn(f"{_named(left_out)} not in the bundle; START-HERE.html tells why.")
     console.say(f"The bundle is ready ({disk:,.0f} MB{state}). Try it: {start}")
     value = {
         "bundle": str(built.folder),
@@ -100,6 +109,20 @@ def run(recipe: Path, chosen: "Options", console: "Console", *, as_zip: bool, si
         "report": built.report,
     }
     console.data(value, str(archive or built.folder))
+
+
+def _program() -> str:
+    """Return what a shell finds this program by: its name, or its path where it is not on the PATH."""
+    own = Path(sys.executable).with_name(PROGRAM)
+    found = shutil.which(PROGRAM)
+    return str(own) if own.exists() and (found is None or not own.samefile(found)) else PROGRAM
+
+
+def _named(names: "Sequence[str]") -> str:
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    more = len(names) - _NAMES_SHOWN
+    several = "are" if len(names) > 1 else "is"
+    return f"{shown} and {more} more are" if more > 0 else f"{shown} {several}"
 
 
 def _sign(folder: Path, key: "PrivateKey", console: "Console") -> Path:

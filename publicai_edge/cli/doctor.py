@@ -52,6 +52,11 @@ def doctor(
         lambda: _extra(
             "onnx", ("torch", "transformers", "optimum", "onnx"), "convert search models (`build` needs it)"
         ),
+        lambda: _extra("parquet", ("pyarrow",), "take texts from data sets in Parquet"),
+        lambda: _extra("ocr", ("rapidocr", "pypdfium2"), "recognise scanned pages"),
+        lambda: _extra("zim", ("libzim",), "read ZIM files (Kiwix)"),
+        lambda: _extra("voices", ("num2words",), "pack voices that read aloud"),
+        lambda: _extra("runtime", ("PyInstaller", "packaging"), "make the program for kiosks without Python"),
         lambda: _client("pip", "pypi: sources", "python3 -m ensurepip"),
         lambda: _client("npm", "npm: sources", "install Node.js"),
         _hub,

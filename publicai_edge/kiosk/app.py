@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from publicai_edge.bundle.open import Bundle
 from publicai_edge.engine.protocol import Engine
@@ -43,8 +43,9 @@ _LOG = logging.getLogger("publicai_edge.kiosk")
 _SWEEP_SECONDS = 10.0
 _CLOSE_SECONDS = 1.5
 
+_NOT_THERE = 404
 _HTTP_SENTENCES = {
-    404: ("not_found", "There is nothing here."),
+    _NOT_THERE: ("not_found", "There is nothing here."),
     405: ("wrong_method", "This address does not take that kind of request."),
 }
 
@@ -181,10 +182,17 @@ def _problem(kind: str) -> str:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
     code, sentence = _HTTP_SENTENCES.get(error.status_code, ("invalid", "The request cannot be understood."))
+    if error.status_code == _NOT_THERE and _is_visit(request):
+        return RedirectResponse("/", 303)
     own = error.detail if error.detail.endswith(".") else sentence  # Starlette's own details are bare phrases
     if request.url.path.startswith("/v1/"):
         return openai_error(error.status_code, own, code=code)
     return error_reply(error.status_code, code, own, error.headers)
+
+
+def _is_visit(request: Request) -> bool:
+    """Say whether somebody typed an address, or followed a link: what a program asks for is answered in JSON."""
+    return request.method == "GET" and "text/html" in request.headers.get("accept", "")
 
 
 async def _unavailable(_request: Request, error: Exception) -> Response:

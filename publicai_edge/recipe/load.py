@@ -79,13 +79,20 @@ def parse(text: str, name: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        problems = [_describe(item, text) for item in error.errors(include_url=False, include_context=False)]
+        found = error.errors(include_url=False, include_context=False)
+        problems = [problem for item in found for problem in _described(item, text)]
         raise RecipeError(
             "\n".join(f"{name}{problem}" for problem in problems),
             hint=f"Mend it and run `publicai-edge recipe check {name}`.",
             file=name,
             problems=problems,
         ) from error
+
+
+def _described(item: Any, text: str) -> list[str]:
+    """Return what is wrong, a line each: what concerns the recipe as a whole is found at once."""
+    first, *others = _describe(item, text).split("\n")
+    return [first, *(f": {other}" for other in others)]
 
 
 def _describe(item: Any, text: str) -> str:

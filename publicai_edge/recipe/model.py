@@ -220,8 +220,8 @@ class Recipe(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for problem in self._problems():
-            raise ValueError(problem)
+        if problems := self._problems():
+            raise ValueError("\n".join(problems))
         return self
 
     def _problems(self) -> list[str]:

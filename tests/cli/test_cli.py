@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from publicai_edge import digest
 from publicai_edge.pipeline.build import Built
 from publicai_edge.store import Store
 from tests.cli.conftest import PROGRAM, Run
-from tests.conftest import RECIPE, Seed
+from tests.conftest import RECIPE, ROOT, Seed
 
 VERBS = ["build", "pull", "convert", "quantize", "pack", "verify", "serve", "ask", "doctor"]
 VERBS += ["recipe check", "recipe schema", "recipe new", "sign", "try", "slips"]
@@ -110,6 +111,9 @@ def test_json_of_doctor_lists_every_check(run: Run) -> None:
     checks = {check["name"]: check["state"] for check in json.loads(done.stdout)}
     assert checks["Engine"] == "ok"
     assert set(checks.values()) <= {"ok", "warn", "fail"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"].keys() - {"dev"}
+    assert {name for name in checks if name.startswith("Extra ")} == {f"Extra {extra}" for extra in extras}
 
 
 def test_json_of_recipe_check_holds_the_recipe(run: Run) -> None:

@@ -28,6 +28,16 @@ def events(response: httpx.Response) -> list[dict[str, Any]]:
     return [json.loads(line) for line in response.text.splitlines()]
 
 
+def test_a_wrong_address_leads_a_visitor_to_the_page_and_tells_a_program(kiosk: Running) -> None:
+    client = kiosk.client()
+    for path in ("/opening-hours", "/static/none.js", "/api/none"):
+        answer = client.get(path, headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        told = client.get(path, headers={"accept": "*/*"})
+        assert (told.status_code, told.json()["error"]["code"]) == (404, "not_found")
+    assert client.post("/opening-hours", headers={"accept": "text/html"}).status_code == 404
+
+
 def test_a_question_is_answered_as_a_stream_of_events(kiosk: Running) -> None:
     response = kiosk.client().post("/api/ask", json=QUESTION)
     assert response.status_code == 200

@@ -57,6 +57,14 @@ def test_wrong_type_shows_what_was_found() -> None:
     assert "whole number" in message
 
 
+def test_a_language_more_tells_every_table_that_lacks_it() -> None:
+    message = refused(DEMO.replace('languages = ["en", "es"]', 'languages = ["en", "es", "fr"]'))
+    lacking = [line for line in message.splitlines() if "has no words in fr" in line]
+    assert len(lacking) > 4
+    assert all(line.startswith("my.toml: ") for line in lacking), lacking
+    assert "bundle.title" in lacking[0]
+
+
 def test_missing_words_name_the_language() -> None:
     text = DEMO.replace('es = "Pregunte a la biblioteca"\n', "")
     assert "bundle.title has no words in es" in refused(text)

@@ -2,16 +2,18 @@
 
 import { call } from "./staff_api.js";
 import { problem } from "./staff_words.js";
-import { say } from "./words.js";
+import { put, say } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 const OVER = ["done", "erased", "failed"];
 let local = []; // files that are copied or were refused before the kiosk had a job for them
 let heard = new Map(); // what was said last of each job
+let dismissed = new Set(); // jobs that staff have read about
 
 export function forget() {
   local = [];
   heard = new Map();
+  dismissed = new Set();
   byId("jobs").replaceChildren();
 }
 
@@ -42,11 +44,12 @@ function text(state, job) {
 
 // A job's element stays the same while it goes on, so that nothing jumps under a reader's eyes or screen reader.
 export function drawJobs(state) {
-  const jobs = [...local, ...state.jobs].reverse();
+  const jobs = [...local, ...state.jobs].filter((job) => !dismissed.has(job.number)).reverse();
   const list = byId("jobs");
   const items = jobs.map((job) => {
     const item = [...list.children].find((other) => other.dataset.job === String(job.number)) ?? jobItem(job);
-    const [line, bar, detail] = item.children;
+    const [line, bar, detail, button] = item.children;
+    button.hidden = !OVER.includes(job.state);
     line.textContent = text(state, job);
     line.classList.toggle("is-wrong", job.state === "failed");
     bar.hidden = OVER.includes(job.state);
@@ -69,8 +72,22 @@ function jobItem(job) {
   detail.className = "job-detail";
   detail.lang = "en"; // the reader's own words
   detail.dir = "auto";
-  item.append(document.createElement("p"), document.createElement("progress"), detail);
+  const line = document.createElement("p");
+  line.id = `job-${job.number}`;
+  const button = document.createElement("button");
+  Object.assign(button, { type: "button", className: "link-button" });
+  button.setAttribute("aria-describedby", line.id);
+  put(button, "staff.dismiss");
+  button.addEventListener("click", () => dismiss(job.number, item));
+  item.append(line, document.createElement("progress"), detail, button);
   return item;
+}
+
+function dismiss(number, item) {
+  const next = (item.nextElementSibling ?? item.previousElementSibling)?.querySelector("button:not([hidden])");
+  dismissed.add(number);
+  item.remove();
+  (next ?? byId("drop").querySelector("input")).focus();
 }
 
 // What is to be heard: each step once, and every quarter of the way, not every percent.

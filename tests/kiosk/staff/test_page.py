@@ -167,6 +167,23 @@ def test_what_cannot_be_added_is_said_in_the_language_of_the_page(page: Page, tm
     expect(page.locator("#jobs .job-detail").first).to_have_attribute("lang", "en")
 
 
+def test_what_has_been_read_about_a_file_is_taken_off_the_list(page: Page, tmp_path: Path) -> None:
+    for name, data in (("broken.pdf", b"%PDF-1.7 broken"), ("empty.txt", b"")):
+        (tmp_path / name).write_bytes(data)
+    open_desk(page)
+    page.locator("#files").set_input_files([tmp_path / "broken.pdf", tmp_path / "empty.txt"])
+    lines = page.locator("#jobs li")
+    expect(page.locator("#jobs .is-wrong")).to_have_count(2)
+    lines.filter(has_text="empty.txt").get_by_role("button", name="Take off the list").press("Enter")
+    expect(lines).to_have_count(1)
+    expect(lines.get_by_role("button", name="Take off the list")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(lines).to_have_count(0)
+    expect(page.locator("#files")).to_be_focused()
+    page.locator("#files").set_input_files([tmp_path / "empty.txt"])
+    expect(page.locator("#jobs .is-wrong")).to_have_count(1)
+
+
 def test_every_control_has_a_name_and_a_size_for_a_finger(page: Page) -> None:
     open_desk(page)
     for control in page.locator(
