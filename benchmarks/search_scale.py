@@ -227,7 +227,7 @@ def _by_turns(
     for number, question in enumerate(questions):
         vector = embedder.encode([question], "query")[0]
         turns: list[tuple[list[float], Callable[[], object]]] = [
-            (ours, lambda: base.search(question, top=TOP, min_relevance=RELEVANCE)),
+            (ours, lambda: base.search(question, top=TOP, min_relevance=RELEVANCE, language="en")),
             (theirs, lambda: old.search(question, vector, TOP, RELEVANCE)),
         ]
         for times, search in turns if number % 2 else reversed(turns):
@@ -277,7 +277,9 @@ def _together(base: KnowledgeBase, questions: Sequence[str]) -> list[Row]:
     with ThreadPoolExecutor(2) as pool:
         times = list(
             pool.map(
-                lambda question: _milliseconds(lambda: base.search(question, top=TOP, min_relevance=RELEVANCE)),
+                lambda question: _milliseconds(
+                    lambda: base.search(question, top=TOP, min_relevance=RELEVANCE, language="en")
+                ),
                 questions,
             )
         )
