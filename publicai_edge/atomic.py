@@ -18,6 +18,13 @@ from pathlib import Path
 from publicai_edge.errors import HostError, RecipeError
 
 TEMP_PREFIX = ".tmp-"
+_HINTS = {
+    errno.ENOENT: "Check the path: some part is not there.",
+    errno.ENOTDIR: "Check the path: some part is a file, not a folder.",
+    errno.EISDIR: "Name a file, not a folder.",
+    errno.EIO: "The disk or stick may be failing: copy what is on it, and use another.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+}
 
 
 def temp_prefix() -> str:
@@ -54,7 +61,9 @@ def host_error(error: OSError, action: str, path: Path) -> HostError:
             hint="Choose a folder you may write to, or ask its owner.",
             path=str(path),
         )
-    return HostError(f"Cannot {action} {path}: {error.strerror or error}.", path=str(path))
+    return HostError(
+        f"Cannot {action} {path}: {error.strerror or error}.", hint=_HINTS.get(error.errno or 0), path=str(path)
+    )
 
 
 def _free_bytes(path: Path) -> int:

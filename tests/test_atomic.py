@@ -64,3 +64,11 @@ def test_a_folder_that_was_there_stays_where_work_fails(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), atomic.temporary_folder(tmp_path / "there"):
         _ = 1 / 0
     assert list(tmp_path.iterdir()) == [tmp_path / "there"]
+
+
+def test_what_is_not_there_is_told_with_the_next_step(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place, said in (("none/x", "some part is not there"), ("file/x", "a file, not a folder"), ("", "Name a file")):
+        with pytest.raises(HostError) as caught, atomic.host_errors("read", tmp_path / place):
+            (tmp_path / place).read_bytes()
+        assert said in (caught.value.hint or "")
