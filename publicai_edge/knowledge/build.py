@@ -37,12 +37,17 @@ class Skipped:
 
 @dataclass(frozen=True)
 class IndexReport:
-    """What the index holds, and what it does not; ``recognized`` counts pages by the document's name."""
+    """What the index holds, and what it does not.
+
+    ``recognized`` counts pages by the document's name; ``languages`` counts passages by their language, a primary
+    subtag as "sw", or "" where it is not known.
+    """
 
     documents: int
     passages: int
     skipped: tuple[Skipped, ...]
     recognized: Mapping[str, int]
+    languages: Mapping[str, int]
 
 
 def build_index(
@@ -82,4 +87,5 @@ def build_index(
     result = child.run("publicai_edge.knowledge.index:index", payload, what=what, progress=progress)
     skipped = tuple(Skipped(**item) for item in result.value["skipped"])
     found = result.value
-    return IndexReport(found["documents"], found["passages"], skipped, found["recognized"]), result
+    counts = (found["documents"], found["passages"])
+    return IndexReport(*counts, skipped, found["recognized"], found["languages"]), result

@@ -4,6 +4,7 @@ Memory holds one document at a time, and which passages hold which term. Passage
 name, then reading order) in a database written in one go and vacuumed at the end, with no time and no path in it.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -52,6 +53,7 @@ def index(payload: dict[str, Any], progress: Progress) -> dict[str, Any]:
         "passages": writer.passages,
         "skipped": [asdict(item) for item in skipped],
         "recognized": recognized,
+        "languages": dict(sorted(writer.languages.items())),
     }
 
 
@@ -141,7 +143,7 @@ class Writer:
         self.documents = 0
         self.passages = 0
         self._embedder = embedder
-        self._languages: set[str] = set()
+        self.languages: Counter[str] = Counter()
         # Calls in parallel, not threads within a call: a vector then never depends on the number of cores.
         self._pool = ThreadPoolExecutor(physical_cores())
         self._connection: apsw.Connection = database.open_for_building(path)
@@ -176,7 +178,7 @@ class Writer:
             self.passages += 1
             number = self.passages
             of_passage = languages.of_passage(draft.text, language)
-            self._languages |= {of_passage} - {languages.UNKNOWN}
+            self.languages[of_passage] += 1
             self._connection.execute(
                 "INSERT INTO passages (id, document, heading, page, language, text) VALUES (?, ?, ?, ?, ?, ?)",
                 (number, self.documents, draft.heading, draft.page, of_passage, draft.text),
@@ -189,7 +191,7 @@ class Writer:
             "format": database.FORMAT,
             "embedder": self._embedder.fingerprint,
             "dim": str(self._embedder.dim),
-            "languages": " ".join(sorted(self._languages)),
+            "languages": " ".join(sorted(self.languages.keys() - {languages.UNKNOWN})),
         }
         self._connection.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", sorted(meta.items()))
         self._collected.write(self._connection)

@@ -37,7 +37,17 @@ _ONNX = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntim
 _CONVERT_CODE = ("publicai_edge.convert", "publicai_edge.engine.embedder")
 _TO_GGUF = ("llama-cpp-python", "torch", "transformers", "sentencepiece")
 _TO_GGUF_CODE = ("publicai_edge.convert", "publicai_edge.pipeline.converter")
-_INDEXING = ("apsw", "numpy", "onnxruntime", "tokenizers", "pypdf", "python-docx", "lxml", "markdown-it-py")
+_INDEXING = (
+    "apsw",
+    "numpy",
+    "onnxruntime",
+    "tokenizers",
+    "pypdf",
+    "python-docx",
+    "lxml",
+    "markdown-it-py",
+    "py3langid",
+)
 _INDEX_CODE = ("publicai_edge.knowledge", "publicai_edge.search", "publicai_edge.engine.embedder")
 
 _SCANNED_PAGES = 500
@@ -218,6 +228,7 @@ def index_documents(
             "passages": report.passages,
             "skipped": [{"name": item.name, "reason": item.reason} for item in report.skipped],
             "recognized": dict(report.recognized),
+            "languages": dict(report.languages),
         }
         return {**facts, "measured": {"peak_rss_bytes": child.peak_rss_bytes}}
 

@@ -1,12 +1,15 @@
 """The texts of a bundle that people read: START-HERE.html, start scripts, licences, the build report."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from publicai_edge.bundle.manifest import Manifest, word
 from publicai_edge.errors import RecipeError
+from publicai_edge.evaluate.report.languages import names
 from publicai_edge.recipe.model import Licensed
+from publicai_edge.search.preference import primary
 
 _HERE = Path(__file__).parent
 _CARRIED = {"Apache-2.0": _HERE / "licenses" / "Apache-2.0.txt"}
@@ -25,9 +28,30 @@ def start_here(manifest: Manifest, report: dict[str, Any]) -> bytes:
     )
     first = manifest.languages[0]
     page = environment.get_template("start-here.html").render(
-        manifest=manifest, report=report, title=word(manifest.title, first), word=word, language=first
+        manifest=manifest,
+        report=report,
+        title=word(manifest.title, first),
+        word=word,
+        language=first,
+        languages=_languages(manifest, (report.get("index") or {}).get("languages", {})),
     )
     return page.encode()
+
+
+def _languages(manifest: Manifest, counts: Mapping[str, int]) -> str:
+    """Return in which languages the documents are, and in which of the page's none is; "" where none is known."""
+    known = sorted((item for item in counts.items() if item[0]), key=lambda item: (-item[1], item[0]))
+    if not known:
+        return ""
+    parts = [f"{count} in {names([code])}" for code, count in known]
+    parts[0] = parts[0].replace(" ", " passages " if known[0][1] > 1 else " passage ", 1)
+    if counts.get(""):
+        parts.append(f"{counts['']} in a language that is not known")
+    said = ", ".join(parts)
+    there = {*counts, *(item.language for item in manifest.knowledge.zim)} if manifest.knowledge else {*counts}
+    if lacking := [code for code in manifest.languages if primary(code) not in there]:
+        said += f"; none in {names(lacking)}: who chooses that is shown passages in other languages"
+    return said
 
 
 def start_scripts() -> dict[str, bytes]:

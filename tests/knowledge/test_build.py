@@ -144,4 +144,13 @@ def test_the_index_says_what_built_it(documents, embedder_folder, tmp_path):
     meta = dict(connection.execute("SELECT key, value FROM meta"))
     assert connection.execute("PRAGMA integrity_check").get == "ok"
     connection.close()
-    assert meta == {"format": "2", "dim": "384", "embedder": Embedder.open(embedder_folder).fingerprint}
+    fingerprint = Embedder.open(embedder_folder).fingerprint
+    assert meta == {"format": "3", "dim": "384", "embedder": fingerprint, "languages": ""}
+
+
+def test_the_languages_of_the_passages_are_counted(documents, embedder_folder, tmp_path):
+    text = "# Loans\n\nBooks may be kept for three weeks, and films for one week.\n\n## Préstamos\n\n"
+    text += "Los libros se prestan por tres semanas y las películas por una semana. Se pueden renovar dos veces.\n"
+    documents("b.txt", "A38 | 4.50")
+    report, _ = build_index(documents("a.md", text), embedder_folder, tmp_path / "k", SETTINGS, Silent())
+    assert report.languages == {"": 1, "en": 1, "es": 1}
