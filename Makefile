@@ -2,6 +2,8 @@
 PYTHON ?= python3
 # torch from PyPI brings gigabytes of CUDA; this index has the CPU build. A mirror can take its place.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# gcc 12 compiles llama.cpp's code for Intel's AMX wrongly (docs/adr/0055).
+NO_AMX := $(if $(filter x86_64,$(shell uname -m)),-mno-amx-tile -mno-amx-int8 -mno-amx-bf16)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -24,7 +26,8 @@ $(STAMP): pyproject.toml constraints.txt scripts/system_packages.sh
 	@echo "Installing PyTorch for the processor (200 MB), from $(TORCH_INDEX) or where else pip looks ..."
 	$(BIN)/python -m pip install -qq --retries 1 --no-deps --index-url $(TORCH_INDEX) torch==2.13.0
 	@echo "Installing the rest; llama.cpp is compiled where there is no wheel of it, for some minutes ..."
-	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e '.[dev]'
+	CFLAGS="$(CFLAGS) $(NO_AMX)" CXXFLAGS="$(CXXFLAGS) $(NO_AMX)" \
+		$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e '.[dev]'
 	touch $@
 
 # What only the tests and benchmarks need of the system.

@@ -12,10 +12,12 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from platform import machine
 
 import platformdirs
 
 TOOLS = ("llama-quantize", "llama-imatrix", "llama-perplexity", "llama-server", "llama-batched-bench", "llama-bench")
+NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 
 
 def folder() -> Path:
@@ -54,8 +56,19 @@ def build() -> Path:
         shutil.move(next((root / "sdist").glob("*/vendor/llama.cpp")), root / "llama.cpp")
         shutil.rmtree(root / "sdist")
         archive.unlink()
+    # What gcc 12 makes of llama.cpp's code for AMX ends in illegal instructions (docs/adr/0055).
+    without = [f"-DCMAKE_{language}_FLAGS={NO_AMX}" for language in ("C", "CXX")] if machine() == "x86_64" else []
     off = [f"-DLLAMA_{what}=OFF" for what in ("CURL", "BUILD_TESTS", "BUILD_EXAMPLES")]
-    configure = ["cmake", "-S", str(root / "llama.cpp"), "-B", str(root / "build"), "-DCMAKE_BUILD_TYPE=Release", *off]
+    configure = [
+        "cmake",
+        "-S",
+        str(root / "llama.cpp"),
+        "-B",
+        str(root / "build"),
+        "-DCMAKE_BUILD_TYPE=Release",
+        *off,
+        *without,
+    ]
     subprocess.run(configure, check=True)
     jobs = str(os.cpu_count() or 1)
     subprocess.run(["cmake", "--build", str(root / "build"), "-j", jobs, "--target", *TOOLS], check=True)

@@ -15,6 +15,11 @@ from publicai_edge.cli import options
 _LEAST_PYTHON = (3, 11)
 _LEAST_CACHE = 5_000_000_000
 _LEAST_MEMORY = 2_000_000_000
+_NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+_WITHOUT_AMX = (
+    f"CFLAGS='{_NO_AMX}' CXXFLAGS='{_NO_AMX}' pip install --force-reinstall --no-cache-dir --no-deps "
+    "--no-binary llama-cpp-python llama-cpp-python==0.3.36"
+)
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ def _python() -> Check:
 
 
 def _engine() -> Check:
+    from publicai_edge.engine.llama import uses_tiles
     from publicai_edge.engine.probe import engine_facts
     from publicai_edge.errors import PublicAIError
     from publicai_edge.host import physical_cores, usable_cores
@@ -92,11 +98,18 @@ def _engine() -> Check:
         facts = engine_facts()
     except PublicAIError as error:
         return Check("Engine", "fail", error.message.splitlines()[0], "Reinstall llama-cpp-python on this machine.")
+    note = ""
+    if uses_tiles(facts["system"]):
+        note = (
+            "llama.cpp was compiled for AMX, which is not used, since many compilers get it wrong; so it reads prompts "
+            f"more slowly. To compile it without: {_WITHOUT_AMX}"
+        )
     cores = f"{physical_cores()} physical cores, {usable_cores()} usable"
     flags = [
         part.split("=")[0].split(":")[-1].strip() for part in facts["system"].split("|") if part.strip().endswith("= 1")
     ]
-    return Check("Engine", "ok", f"{facts['engine']}; {cores}; {' '.join(flags[:8])}")
+    found = f"{facts['engine']}; {cores}; {' '.join(flags[:8])}"
+    return Check("Engine", "warn" if note else "ok", found, note)
 
 
 def _memory() -> Check:

@@ -64,6 +64,15 @@ def system_info() -> str:
     return str(library().llama_print_system_info().decode("utf-8", "replace")).strip()
 
 
+def uses_tiles(system: str) -> bool:
+    """Say whether llama.cpp was compiled for Intel's AMX, from :func:`system_info`; then no weights are given to it.
+
+    gcc 12 leaves most of the tiles' configuration unwritten, since its ``_tile_loadconfig`` names 8 of 64 bytes: what
+    comes is an illegal instruction, or wrong numbers (ggml-org/llama.cpp, pull request 26954; docs/adr/0055).
+    """
+    return "AMX_INT8 = 1" in system
+
+
 class LlamaModel:
     """A loaded GGUF model.
 
@@ -86,6 +95,8 @@ class LlamaModel:
         params = llama.llama_model_default_params()
         params.vocab_only = vocab_only
         params.n_gpu_layers = gpu_layers
+        if uses_tiles(system_info()):
+            params.use_extra_bufts = False
         if writable:
             params.load_mode = llama.LLAMA_LOAD_MODE_NONE
             params.use_extra_bufts = False  # no repacking for the processor: rows stay where they are
