@@ -15,8 +15,8 @@ from tests.kiosk.conftest import manifest
         ({"en": 7, "es": 35, "": 2}, "35 passages in Spanish, 7 in English, 2 in a language that is not known"),
         (
             {"it": 4, "fr": 4},
-            "4 passages in French, 4 in Italian; none in English (United Kingdom) and Spanish: who chooses that is shown "
-            "passages in other languages",
+            "4 passages in French, 4 in Italian; none in English (United Kingdom) and Spanish: who chooses that is "
+            "shown passages in other languages",
         ),
     ],
 )
