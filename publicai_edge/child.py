@@ -148,6 +148,13 @@ def _drain(stream: TextIO | None, tail: deque[str]) -> None:
         tail.append(line.rstrip())
 
 
+_HINTS = {
+    9: "Out of memory is the usual cause: close other programs, or take a smaller model.",
+    signal.SIGILL: "llama.cpp was compiled for another processor than this one. Compile it here: "
+    "pip install --force-reinstall --no-cache-dir --no-deps --no-binary llama-cpp-python llama-cpp-python==0.3.36",
+}
+
+
 def _crashed(what: str, code: int, tail: deque[str]) -> EngineError:
     if code < 0:
         try:
@@ -157,7 +164,7 @@ def _crashed(what: str, code: int, tail: deque[str]) -> EngineError:
     else:
         how = f"ended with code {code}"
     last = "\n".join(tail).strip()
-    hint = "Out of memory is the usual cause of SIGKILL; otherwise run again with --debug and report it."
+    hint = _HINTS.get(-code, "Run again with --debug and report it.")
     message = f"The process that should {what} {how}."
     if last:
         message += f" Its last words:\n{last[-1500:]}"

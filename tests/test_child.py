@@ -35,6 +35,10 @@ def crash(_payload: dict[str, Any], _progress: Progress) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def end_by(payload: dict[str, Any], _progress: Progress) -> None:
+    os.kill(os.getpid(), signal.Signals[payload["signal"]])
+
+
 def bug(_payload: dict[str, Any], _progress: Progress) -> None:
     raise KeyError("oops")
 
@@ -75,6 +79,13 @@ def test_project_error_keeps_its_class_and_hint() -> None:
 def test_crash_names_the_work_the_signal_and_the_last_words() -> None:
     with pytest.raises(EngineError, match=r"should add things was ended by SIGSEGV(.|\n)*last words"):
         child.run(f"{HERE}:crash", {}, what="add things", progress=Silent())
+
+
+@pytest.mark.parametrize(("name", "hint"), [("SIGILL", "--no-binary llama-cpp-python"), ("SIGKILL", "memory")])
+def test_the_hint_is_for_the_signal(name: str, hint: str) -> None:
+    with pytest.raises(EngineError, match=name) as caught:
+        child.run(f"{HERE}:end_by", {"signal": name}, what="add things", progress=Silent())
+    assert hint in (caught.value.hint or "")
 
 
 def test_child_that_takes_too_long_is_stopped(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,7 +49,8 @@ def slips(
     if clear:
         held.remove(found)
     if found and not (export or clear):
-        console.say(f"To read them: publicai-edge slips {bundle} --export slips.csv")
+        place = ["--documents-dir", str(documents_dir)] if documents_dir else []
+        console.say(f"To read them: {shlex.join(['publicai-edge', 'slips', str(bundle), *place])} --export slips.csv")
     value = {"slips": len(found), "exported": str(export) if export else None, "cleared": clear}
     console.data(value, _told(len(found), export, clear=clear))
 

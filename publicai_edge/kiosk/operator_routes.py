@@ -83,6 +83,7 @@ def describe(kiosk: Kiosk, fixed: _Fixed) -> dict[str, Any]:
     manifest, counts, engine = kiosk.bundle.manifest, kiosk.engine.metrics, kiosk.engine.status
     valid = validity.of(manifest)
     total, available = host.memory_bytes()
+    more = kiosk.staff.changed() if kiosk.staff else (0, 0)
     return {
         "now": datetime.now().astimezone().isoformat(timespec="seconds"),
         "uptime_seconds": round(time.monotonic() - kiosk.started),
@@ -110,8 +111,8 @@ def describe(kiosk: Kiosk, fixed: _Fixed) -> dict[str, Any]:
         },
         "documents": {
             "state": kiosk.library.state if kiosk.library else "none",
-            "documents": manifest.knowledge.documents if manifest.knowledge else 0,
-            "passages": manifest.knowledge.passages if manifest.knowledge else 0,
+            "documents": (manifest.knowledge.documents if manifest.knowledge else 0) + more[0],
+            "passages": (manifest.knowledge.passages if manifest.knowledge else 0) + more[1],
             "ahead": kiosk.ahead.to_json(),
         },
         "answering": {"slots": counts.slots, "busy": counts.slots_busy, "waiting": counts.queued},

@@ -258,6 +258,15 @@ class Desk:
                 _row("bundle", item.source, item, item.source, hidden=item.source in catalog.hidden) for item in own
             ]
 
+    def changed(self) -> tuple[int, int]:
+        """Return how many documents, and passages, there are more than came with the bundle; less is negative."""
+        with self._folder.lock:
+            catalog = self._shelf.catalog
+            own = self._folder.library.own if self._folder.is_open else {}
+            hidden = [own[source].passages for source in catalog.hidden if source in own]
+            passages = sum(document.passages for document in catalog.added) - sum(hidden)
+            return len(catalog.added) - len(hidden), passages
+
     def _refusal(self) -> dict[str, Any] | None:
         try:
             with self._folder.changing():

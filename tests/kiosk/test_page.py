@@ -180,6 +180,7 @@ def test_the_page_says_that_the_model_gets_ready_and_answers_by_itself(browser: 
         held.open_gate()
         expect(page.locator("#answer")).to_contain_text("lovely place")
         expect(page.locator("#notice")).to_be_hidden()
+        expect(page.locator("#notice")).to_be_empty()
         page.close()
 
 

@@ -11,7 +11,7 @@ import * as sight from "./sight.js";
 import { takeLeft, withSlip } from "./slip.js";
 import * as speech from "./speech.js";
 import { drawLanguages } from "./top.js";
-import { fill, language, pick, quote, say, useLanguage } from "./words.js";
+import { fill, language, pick, put, quote, say, useLanguage } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 const VIEWS = ["choose", "ask", "document", "ended"];
@@ -388,9 +388,11 @@ async function watchStatus() {
   }
   const notice = byId("notice");
   const key = state === "unreachable" || state === "closed" ? "page.unreachable" : `status.${state}`;
-  notice.dataset.word = key;
   notice.hidden = state === "ready";
-  if (!notice.hidden && notice.textContent !== say(key)) notice.textContent = say(key);
+  if (notice.hidden) {
+    delete notice.dataset.word;
+    notice.textContent = "";
+  } else if (notice.dataset.word !== key) put(notice, key);
   setTimeout(watchStatus, state === "ready" ? STATUS_MS.ready : STATUS_MS.other);
 }
 

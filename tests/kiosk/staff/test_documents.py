@@ -156,6 +156,21 @@ def test_each_change_is_taken_back_in_turn(staff: Staff, ended: Callable[..., di
     assert staff.change("undo").json()["error"]["code"] == "gone"
 
 
+def test_the_status_page_counts_what_staff_added_and_hid(staff: Staff, ended: Callable[..., dict[str, object]]) -> None:
+    def told() -> tuple[int, int]:
+        found = staff.client.get("/api/operator-status").json()["documents"]
+        return found["documents"], found["passages"]
+
+    documents, passages = told()
+    ended(staff, "permits.md", TEXT)
+    (added,) = [item for item in staff.documents() if item["kind"] == "added"]
+    assert told() == (documents + 1, passages + added["passages"])
+    staff.change("hide", "rules.md")
+    assert told() == (documents, passages + added["passages"] - 1)
+    staff.change("remove", added["subject"])
+    assert told() == (documents - 1, passages - 1)
+
+
 def test_a_removed_document_can_be_added_again(staff: Staff, ended: Callable[..., dict[str, object]]) -> None:
     ended(staff, "permits.md", TEXT)
     (subject,) = [item["subject"] for item in staff.documents() if item["kind"] == "added"]
