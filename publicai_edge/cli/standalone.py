@@ -44,7 +44,6 @@ _TRIED = (
     "platformdirs",
     "polib",
     "psutil",
-    "py3langid.langid",
     "rich.console",
     "rich.progress",
     "rich.table",

@@ -4,11 +4,13 @@ Source: M. Lui and T. Baldwin, "langid.py: An Off-the-shelf Language Identificat
 continuation of it. Nothing that a file says of its language is asked: templates and converters leave it wrong as often
 as right.
 
-A guess counts only where it is certain enough, since what is unknown harms nobody: it is read aloud as if it were in
-the patron's language, and not preferred. A passage is taken to be in its document's language unless its own words all
-but rule that out, as in a leaflet that says everything twice.
+A guess counts only where it is certain enough, since what is unknown harms nobody: it is read aloud, and preferred, as
+if it were in the patron's language. Where the classifier is not, as in the standalone program, all is unknown. A
+passage is taken to be in its document's language unless its own words all but rule that out, as in a leaflet that says
+everything twice.
 """
 
+import importlib.util
 from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
@@ -36,7 +38,10 @@ def of_passage(text: str, document: str) -> str:
 
 
 def _guess(text: str, otherwise: str) -> str:
-    found: list[tuple[str, float]] = _identifier().rank(text[:MOST_LETTERS])
+    identifier = _identifier()
+    if identifier is None:
+        return otherwise
+    found: list[tuple[str, float]] = identifier.rank(text[:MOST_LETTERS])
     language, probability = found[0]
     sure = probability >= CERTAIN and language != _NO_LANGUAGE
     if otherwise != UNKNOWN:
@@ -56,8 +61,10 @@ def _beginning(texts: Iterable[str]) -> str:
 
 
 @cache
-def _identifier() -> "LanguageIdentifier":
-    """Return the classifier, which takes half a second and 100 MB for a moment to open."""
+def _identifier() -> "LanguageIdentifier | None":
+    """Return the classifier, which takes half a second and 100 MB for a moment to open; None where it is not."""
+    if importlib.util.find_spec("py3langid") is None:
+        return None
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

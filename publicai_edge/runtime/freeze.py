@@ -49,6 +49,8 @@ _EXCLUDED = (
     "onnxruntime.transformers", "PIL", "lxml.builder", "lxml.isoschematron", "lxml.objectify", "lxml.sax",
     "lxml.html._difflib", "lxml.html.builder", "lxml.html.diff", "markdown_it.cli", "pydantic.mypy", "pydantic.v1",
     "pygments", "sympy", "yaml", "watchfiles", "websockets", "uvloop",
+    # what guesses languages: ADR 0054
+    "py3langid",
     # what recognises scanned pages, larger than all the rest: ADR 0049
     "cv2", "omegaconf", "pyclipper", "pypdfium2", "pypdfium2_raw", "rapidocr", "shapely",
     # of Python; what takes the place of OpenSSL: ADR 0048
@@ -85,7 +87,6 @@ hidden = list({hidden!r})
 for package in {kiosk!r}:
     hidden += collect_submodules(package)
 datas = collect_data_files("publicai_edge.kiosk") + collect_data_files("publicai_edge.pages")
-datas += collect_data_files("py3langid")
 datas += copy_metadata("llama-cpp-python")
 excluded = list({excluded!r})
 analysis = Analysis(

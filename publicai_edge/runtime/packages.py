@@ -30,7 +30,6 @@ ROOTS = (
     "platformdirs",
     "polib",
     "psutil",
-    "py3langid",
     "pydantic",
     "pypdf",
     "python-docx",

@@ -34,7 +34,7 @@ from publicai_edge.errors import BundleError
 from publicai_edge.search import database, postings, terms
 from publicai_edge.search.codes import Numbers, Signs, cosines
 from publicai_edge.search.postings import Term, Words
-from publicai_edge.search.preference import PREFERENCE, primary
+from publicai_edge.search.preference import PREFERENCE, preferred, primary
 
 MEANING = 0.7
 CANDIDATES = 40
@@ -252,16 +252,15 @@ class KnowledgeBase:
         )
 
     def _preferred(self, connection: apsw.Connection, numbers: Numbers, language: str) -> frozenset[int]:
-        """Return which passages are in a language; none where all are, so that nothing is looked up in vain."""
-        wanted = primary(language)
-        if wanted not in self._languages or len(self._languages) == 1:
+        """Return which passages are preferred; none where all would be, so that nothing is looked up in vain."""
+        if primary(language) not in self._languages or len(self._languages) == 1:
             return frozenset()
         marks = ",".join("?" * len(numbers))
         rows = connection.execute(
-            f"SELECT id FROM passages WHERE id IN ({marks}) AND language = ?",  # noqa: S608 - question marks alone
-            (*numbers.tolist(), wanted),
+            f"SELECT id, language FROM passages WHERE id IN ({marks})",  # noqa: S608 - question marks alone
+            numbers.tolist(),
         )
-        return frozenset(int(number) for (number,) in rows)
+        return preferred({int(number): str(found) for number, found in rows}, language)
 
     def _passage(self, connection: apsw.Connection, number: int) -> Passage:
         rows = _passages(connection, "passages.id = ?", number)

@@ -23,7 +23,7 @@ from publicai_edge.engine.embedder import Embedder, Kind, Vectors
 from publicai_edge.search import database, terms
 from publicai_edge.search.base import Candidates, Hit, KnowledgeBase, Passage, is_strong
 from publicai_edge.search.postings import HEADING, K1, B, weight
-from publicai_edge.search.preference import is_same
+from publicai_edge.search.preference import preferred
 
 GENERATION = 1 << 24
 """Ids of added passages are apart from the bundle's, and from those of an earlier index of additions."""
@@ -147,9 +147,9 @@ class CombinedBase:
                 if passage.source not in shown.hidden:
                     passages[passage.id], cosines[passage.id] = passage, cosine
         words = {number: score for number, score in bm25(passages.values(), weights).items() if score > 0}
-        preferred = frozenset(number for number, passage in passages.items() if is_same(passage.language, language))
+        first = preferred({number: passage.language for number, passage in passages.items()}, language)
         hits = []
-        for number, score in Candidates((), words, cosines, preferred=preferred).scores().items():
+        for number, score in Candidates((), words, cosines, preferred=first).scores().items():
             if cosines[number] >= min_relevance or is_strong(passages[number], weights):
                 hits.append(Hit(passages[number], score, cosines[number]))
             if len(hits) == top:

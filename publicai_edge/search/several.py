@@ -16,7 +16,7 @@ from typing import Protocol
 from publicai_edge.errors import BundleError
 from publicai_edge.search import terms
 from publicai_edge.search.base import Candidates, Hit, Passage
-from publicai_edge.search.preference import is_same
+from publicai_edge.search.preference import preferred
 
 
 class Place(Protocol):
@@ -99,6 +99,6 @@ def _ranked(hits: Sequence[Hit], words: Sequence[str], language: str) -> list[Hi
     weights = {word: math.log(1 + (len(hits) - count + 0.5) / (count + 0.5)) for word, count in counts.items()}
     shares = {number: sum(weights[word] for word in some) for number, some in enumerate(held)}
     cosines = {number: hit.relevance for number, hit in enumerate(hits)}
-    preferred = frozenset(number for number, hit in enumerate(hits) if is_same(hit.passage.language, language))
-    found = Candidates((), shares, cosines, preferred=preferred)
+    first = preferred({number: hit.passage.language for number, hit in enumerate(hits)}, language)
+    found = Candidates((), shares, cosines, preferred=first)
     return [replace(hits[number], score=score) for number, score in found.scores().items()]

@@ -55,5 +55,11 @@ def test_an_empty_document_is_in_no_language_known():
     assert languages.of_document(document()) == languages.UNKNOWN
 
 
+def test_without_the_classifier_nothing_is_guessed(monkeypatch):
+    monkeypatch.setattr(languages, "_identifier", lambda: None)
+    assert languages.of_document(document(RULES["es"])) == languages.UNKNOWN
+    assert languages.of_passage(RULES["es"], "en") == "en"
+
+
 def test_only_the_beginning_of_a_long_document_is_read():
     assert languages.of_document(document(*[RULES["en"]] * 300, *[RULES["es"]] * 900)) == "en"
