@@ -19,6 +19,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from publicai_edge import host
 from publicai_edge.engine.config import EngineConfig
 from publicai_edge.engine.keeping import Keeping, Kept
 from publicai_edge.engine.line import Line
@@ -45,6 +46,8 @@ _HANG_SECONDS = 60.0
 _REST_SECONDS = 0.5
 _PADDING = "0" * (1 << 16)  # more than the buffers on its way hold
 _LOOKS = 4  # how often a silent worker is looked at within that time
+_SHARE = 0.1  # what a look counts at a worker that computes
+_COMPUTES = 0.1  # processors that one takes at least, while others keep it from more
 _AGAIN = "Ask again in a moment."
 _End = Literal["answered", "failed", "cancelled", "refused"]
 
@@ -55,9 +58,9 @@ class WorkerEngine:
     Args:
         config: the model and its settings.
         command: what starts the worker; by default this project's, by ``config.kind``.
-        hang_seconds: how long a worker with something to answer may be silent before it is ended and started anew.
-            Only a worker that says ``ping`` among its facts is watched: it answers from between its steps, so the
-            longest step must fit.
+        hang_seconds: how long a worker with something to answer may be silent before it is ended and started anew; ten
+            times as long while it computes. Only a worker that says ``ping`` among its facts is watched: it answers
+            from between its steps, so the longest step must fit.
     """
 
     def __init__(
@@ -342,19 +345,21 @@ class WorkerEngine:
     async def _watch(self, link: Link) -> None:
         """End a worker that has something to answer and says nothing for too long.
 
-        Time is counted in looks, so that a pause of this process (the machine slept) is no silence of the worker's.
+        Time is counted in looks, so that a pause of this process (the machine slept) is no silence of the worker's. One
+        that computes meanwhile is given ten times as long: on an old computer a step of a long question takes minutes.
         """
-        looks, pings = 0, 0
-        while looks < _LOOKS:
-            heard = self._heard
-            await asyncio.sleep(self._hang_seconds / _LOOKS)
+        silence, pings, interval = 0.0, 0, self._hang_seconds / _LOOKS
+        while silence < _LOOKS:
+            heard, spent = self._heard, host.process_seconds(link.pid)
+            await asyncio.sleep(interval)
             if heard != self._heard or not any(request.sent for request in self._requests.values()):
-                looks = 0
+                silence = 0.0
                 continue
-            looks += 1
-            if looks == 1:  # one ping a silence: the pipe of a worker that does not read must not fill up
+            if not silence:  # one ping a silence: the pipe of a worker that does not read must not fill up
                 pings += 1
                 link.send({"op": "ping", "n": pings})
+            computes = host.process_seconds(link.pid) - spent >= _COMPUTES * interval
+            silence += _SHARE if computes else 1
         link.hung = True
         link.kill()
 

@@ -2,7 +2,8 @@
 
 ``python fake_worker.py '{"slots": 2, ...}'``: the options below. A request's last message is JSON:
 ``words`` to say, ``pause`` seconds before each, and what to do ``before`` it has started or ``after`` its first word:
-``die``, ``hang`` (the whole loop stops), ``error`` or ``nonsense``.
+``die``, ``hang`` (the whole loop stops), ``compute`` (so it does, computing, for three seconds), ``spin`` (for ever),
+``error`` or ``nonsense``.
 """
 
 import json
@@ -51,6 +52,13 @@ def misbehave(what: str | None, number: int) -> bool:
             os._exit(9)
         case "hang":
             time.sleep(1000)
+        case "compute":
+            end = time.monotonic() + 3
+            while time.monotonic() < end:
+                pass
+        case "spin":
+            while True:
+                pass
         case "error":
             facts = {"prompt_tokens": 9999, "context": 512}
             error = {"kind": "ContextOverflowError", "message": "too long", "hint": None, "facts": facts}

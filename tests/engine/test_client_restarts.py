@@ -104,6 +104,27 @@ def test_long_step_and_long_silence_without_work_are_no_hang() -> None:
     use(engine(ping=True, hang_seconds=2.0, busy_seconds=0.4), body)
 
 
+def test_worker_that_computes_may_be_silent_for_longer() -> None:
+    async def body(made: WorkerEngine) -> None:
+        first = (await made.ready()).facts["pid"]
+        assert text(await collect(made, ask(before="compute"))) == "w1 "  # three seconds, of which it may have eight
+        assert made.pid == first
+        assert made.metrics.restarts == 0
+
+    use(engine(ping=True, hang_seconds=0.8), body)
+
+
+def test_worker_that_computes_for_ever_is_ended() -> None:
+    async def body(made: WorkerEngine) -> None:
+        await made.ready()
+        with pytest.raises(EngineError, match="did not go on"):
+            await collect(made, ask(before="spin"))
+        assert text(await collect(made, ask())) == "w1 "
+        assert made.metrics.restarts == 1
+
+    use(engine(ping=True, hang_seconds=0.4), body)
+
+
 def test_worker_that_does_not_know_ping_is_not_watched() -> None:
     async def body(made: WorkerEngine) -> None:
         first = (await made.ready()).facts["pid"]
