@@ -16,8 +16,9 @@ from platform import machine
 
 import platformdirs
 
+from publicai_edge.compiling import NO_AMX
+
 TOOLS = ("llama-quantize", "llama-imatrix", "llama-perplexity", "llama-server", "llama-batched-bench", "llama-bench")
-NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 
 
 def folder() -> Path:

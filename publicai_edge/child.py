@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from publicai_edge.compiling import compile_command
 from publicai_edge.errors import EngineError, PublicAIError
 from publicai_edge.host import peak_rss_bytes, refuse_core_files
 from publicai_edge.progress import Progress, Task, Unit
@@ -148,11 +149,14 @@ def _drain(stream: TextIO | None, tail: deque[str]) -> None:
         tail.append(line.rstrip())
 
 
-_HINTS = {
-    9: "Out of memory is the usual cause: close other programs, or take a smaller model.",
-    signal.SIGILL: "llama.cpp was compiled for another processor than this one. Compile it here: "
-    "pip install --force-reinstall --no-cache-dir --no-deps --no-binary llama-cpp-python llama-cpp-python==0.3.36",
-}
+def _hint(number: int) -> str:
+    match number:
+        case 9:  # SIGKILL, a name that Windows lacks
+            return "Out of memory is the usual cause: close other programs, or take a smaller model."
+        case signal.SIGILL:
+            return f"llama.cpp was compiled for another processor than this one. Compile it here: {compile_command()}"
+        case _:
+            return "Run again with --debug and report it."
 
 
 def _crashed(what: str, code: int, tail: deque[str]) -> EngineError:
@@ -164,11 +168,10 @@ def _crashed(what: str, code: int, tail: deque[str]) -> EngineError:
     else:
         how = f"ended with code {code}"
     last = "\n".join(tail).strip()
-    hint = _HINTS.get(-code, "Run again with --debug and report it.")
     message = f"The process that should {what} {how}."
     if last:
         message += f" Its last words:\n{last[-1500:]}"
-    return EngineError(message, hint=hint)
+    return EngineError(message, hint=_hint(-code))
 
 
 class _ChildTask(Task):

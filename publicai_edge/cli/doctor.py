@@ -15,11 +15,6 @@ from publicai_edge.cli import options
 _LEAST_PYTHON = (3, 11)
 _LEAST_CACHE = 5_000_000_000
 _LEAST_MEMORY = 2_000_000_000
-_NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
-_WITHOUT_AMX = (
-    f"CFLAGS='{_NO_AMX}' CXXFLAGS='{_NO_AMX}' pip install --force-reinstall --no-cache-dir --no-deps "
-    "--no-binary llama-cpp-python llama-cpp-python==0.3.36"
-)
 
 
 @dataclass(frozen=True)
@@ -89,6 +84,7 @@ def _python() -> Check:
 
 
 def _engine() -> Check:
+    from publicai_edge.compiling import compile_command
     from publicai_edge.engine.llama import uses_tiles
     from publicai_edge.engine.probe import engine_facts
     from publicai_edge.errors import PublicAIError
@@ -102,7 +98,7 @@ def _engine() -> Check:
     if uses_tiles(facts["system"]):
         note = (
             "llama.cpp was compiled for AMX, which is not used, since many compilers get it wrong; so it reads prompts "
-            f"more slowly. To compile it without: {_WITHOUT_AMX}"
+            f"more slowly. To compile it without: {compile_command(without_amx=True)}"
         )
     cores = f"{physical_cores()} physical cores, {usable_cores()} usable"
     flags = [
