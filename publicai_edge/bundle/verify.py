@@ -52,6 +52,21 @@ class Verification:
     blobs: Mapping[str, Blob] = field(default_factory=dict, repr=False)
 
 
+@dataclass(frozen=True)
+class Glance:
+    """What a bundle says of itself, vouched for as far as a signature goes; nothing else of it was read.
+
+    Attributes:
+        manifest: its ``bundle.json``.
+        tag: SHA-256 of its tag manifest.
+        signers: as of :class:`Verification`.
+    """
+
+    manifest: "Manifest"
+    tag: str
+    signers: tuple[TrustedKey, ...]
+
+
 def verify(
     root: Path, progress: Progress, keys: Sequence[TrustedKey] | None = None, require: int | None = None
 ) -> Verification:
@@ -98,6 +113,41 @@ def verify(
         signatures.demand(signed, keys, manifest.signatures_required)
     size = sum(blob.size for blob in blobs.values())
     return Verification(manifest, len(blobs), size, signed.signers, signed.strangers, blobs)
+
+
+def glance(root: Path, keys: Sequence[TrustedKey] | None = None) -> "Glance | None":
+    """Judge the bundle at ``root`` by its signatures, lists and ``bundle.json`` alone, before it is copied.
+
+    What is refused here :func:`verify` refuses too; what passes still has to be verified.
+
+    Args:
+        root: its folder.
+        keys: as for :func:`verify`.
+
+    Returns:
+        None where a list or ``bundle.json`` is missing or not as it was listed, which is for :func:`verify` to tell.
+
+    Raises:
+        SignatureError: as :func:`verify`.
+        BundleError: the folder cannot be read.
+    """
+    listing = contents.look(root)
+    signed = signatures.check(_signature_files(root, listing), keys or ())
+    if not all(name in listing.files for name in _PARSED):
+        return None
+    if keys is not None:
+        signatures.demand(signed, keys, 1)
+    parsed = {path: contents.read(root, path) for path in _PARSED}
+    try:
+        expected = signed.content if signed.content is not None else _bag(root, parsed)
+        if any(expected.get(path) != digest.of_bytes(data) for path, data in parsed.items()):
+            return None
+        manifest = _parse(root, parsed[MANIFEST])
+    except BundleError:
+        return None
+    if keys is not None:
+        signatures.demand(signed, keys, manifest.signatures_required)
+    return Glance(manifest, expected[bag.TAG_MANIFEST], signed.signers)
 
 
 def verify_here(
@@ -212,9 +262,7 @@ def _same_as_bag(root: Path, signed: Mapping[str, str], listed: Mapping[str, str
 
 def _manifest(root: Path, data: bytes, blobs: Mapping[str, Blob]) -> "Manifest":
     """Parse ``bundle.json``, and see that it speaks of the files that are really here."""
-    from publicai_edge.bundle import manifest as bundle_manifest
-
-    manifest = bundle_manifest.parse(data, str(root / MANIFEST))
+    manifest = _parse(root, data)
     model = manifest.model
     for path, sha256 in {model.file: model.sha256, **model.parts}.items():
         recorded, found = digest.check(sha256), blobs.get(path)
@@ -231,6 +279,12 @@ def _manifest(root: Path, data: bytes, blobs: Mapping[str, Blob]) -> "Manifest":
             missing=missing,
         )
     return manifest
+
+
+def _parse(root: Path, data: bytes) -> "Manifest":
+    from publicai_edge.bundle import manifest as bundle_manifest
+
+    return bundle_manifest.parse(data, str(root / MANIFEST))
 
 
 def _is_there(path: str, blobs: Mapping[str, Blob]) -> bool:

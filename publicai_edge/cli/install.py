@@ -57,12 +57,15 @@ def rules_of(
     from functools import partial
 
     from publicai_edge.bundle.install import selftest
+    from publicai_edge.bundle.install.acceptance import Acceptance
     from publicai_edge.bundle.install.operation import Rules
     from publicai_edge.bundle.signing.trust import TrustStore
 
     said = {**note, **({"unsigned": True} if unsigned else {}), **({"self_test": False} if no_self_test else {})}
+    judge = check(console, TrustStore().keys(), unsigned)
     return Rules(
-        check=check(console, TrustStore().keys(), unsigned),
+        check=judge,
+        foresee=judge.foresee if isinstance(judge, Acceptance) else None,
         test=None if no_self_test else partial(selftest.run, progress=console),
         downgrade=downgrade,
         note=said,

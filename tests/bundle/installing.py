@@ -16,7 +16,7 @@ BACK_UNSIGNED = Return(Silent(), (), unsigned=True)
 
 
 def install(bundle: Path, folder: Path, rules: Rules | None = None) -> Done:
-    return operation.install(FolderSource(bundle), folder, rules or Rules(UNSIGNED), Silent())
+    return operation.install(FolderSource(bundle), folder, rules or Rules(UNSIGNED, UNSIGNED.foresee), Silent())
 
 
 def rollback(folder: Path, version: str | None = None, check: Callable[[Path], Identity] = BACK_UNSIGNED) -> Done:

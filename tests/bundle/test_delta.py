@@ -134,9 +134,11 @@ def test_signature_of_the_new_bundle_is_asked_for(pair: tuple[Path, Path], tmp_p
     old, new = pair
     write(old, new, tmp_path / "update.zip", Silent())
     source = UpdateSource.open(tmp_path / "update.zip", old)
-    with pytest.raises(SignatureError):
-        operation.install(source, tmp_path / "opt", Rules(Acceptance(Silent(), ())), Silent())
-    assert not (tmp_path / "opt").exists()
+    judge = Acceptance(Silent(), ())
+    for rules in (Rules(judge), Rules(judge, judge.foresee)):
+        with pytest.raises(SignatureError):
+            operation.install(source, tmp_path / "opt", rules, Silent())
+        assert not (tmp_path / "opt").exists()
 
 
 def rewritten(update: Path, target: Path, change: Callable[[dict[str, object]], object]) -> Path:

@@ -59,6 +59,64 @@ def test_bundle_past_its_last_day_is_refused(bundle: Callable[..., Path], folder
         install(bundle("1.0.0", 1, valid_until=date(2001, 1, 1)), folder)
 
 
+class NeverCopied(FolderSource):
+    def fill(self, target: Path, progress: object) -> None:
+        raise AssertionError("it was copied")
+
+
+@pytest.mark.parametrize(
+    ("case", "refused"),
+    [
+        ("no key is trusted", SignatureError),
+        ("another key signed", SignatureError),
+        ("one of two signed", SignatureError),
+        ("past its last day", ExpiredError),
+        ("older", BundleError),
+    ],
+)
+def test_what_needs_no_copy_to_be_refused_is_not_copied(
+    bundle: Callable[..., Path], folder: Path, tmp_path: Path, case: str, refused: type[Exception]
+) -> None:
+    from datetime import date
+
+    _, public, _ = pairs.make(tmp_path / "steward")
+    keys = [TrustedKey.from_file(public)]
+    if case == "older":
+        newer = bundle("1.1.0", 2)
+        sign(newer, pairs.load(tmp_path / "steward.pem"), Silent())
+        install(newer, folder, Rules(Acceptance(Silent(), keys)))
+    until = {"valid_until": date(2001, 1, 1)} if case == "past its last day" else {}
+    source = bundle("1.0.0", 1, signatures_required=2 if case == "one of two signed" else 0, **until)
+    signer = "steward"
+    if case == "another key signed":
+        pairs.make(tmp_path / "other")
+        signer = "other"
+    sign(source, pairs.load(tmp_path / f"{signer}.pem"), Silent())
+    before = snapshot(folder) if folder.exists() else None
+    judge = Acceptance(Silent(), [] if case == "no key is trusted" else keys)
+    with pytest.raises(refused) as early:
+        operation.install(NeverCopied(source), folder, Rules(judge, judge.foresee), Silent())
+    with pytest.raises(refused) as late:
+        install(source, folder, Rules(judge))
+    assert str(early.value) == str(late.value), "and with the same words as the check of the copy"
+    assert (snapshot(folder) if folder.exists() else None) == before
+
+
+def test_what_is_exchanged_after_the_first_look_is_refused_as_copied(
+    bundle: Callable[..., Path], folder: Path, tmp_path: Path
+) -> None:
+    install(bundle("1.1.0", 2), folder)
+    older, newer = bundle("1.0.0", 1), bundle("1.2.0", 3)
+
+    class Exchanged(FolderSource):
+        def fill(self, target: Path, progress: object) -> None:
+            FolderSource(older).fill(target, Silent())
+
+    with pytest.raises(BundleError, match="release 1, and release 2 was installed"):
+        operation.install(Exchanged(newer), folder, Rules(UNSIGNED, UNSIGNED.foresee), Silent())
+    assert in_use(folder) == "1.1.0"
+
+
 def test_damaged_copy_is_refused_and_leaves_the_old_version(bundle: Callable[..., Path], folder: Path) -> None:
     install(bundle("1.0.0", 1), folder)
     new = bundle("1.1.0", 2)

@@ -50,6 +50,10 @@ class UpdateSource:
         return self.update.new.tag
 
     @property
+    def folder(self) -> None:
+        """None: the new bundle is nowhere yet."""
+
+    @property
     def called(self) -> str:
         """What is put together from it."""
         return f"What {self.path} makes of the version in use"

@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from publicai_edge.bundle import bag, validity
 from publicai_edge.bundle.install.layout import Identity, version_of
 from publicai_edge.bundle.signing.trust import TrustedKey
-from publicai_edge.bundle.verify import Verification, verify
+from publicai_edge.bundle.verify import Verification, glance, verify
 from publicai_edge.errors import SignatureError
 from publicai_edge.progress import Progress
+
+if TYPE_CHECKING:
+    from publicai_edge.bundle.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -34,15 +38,37 @@ class Acceptance:
             ExpiredError: its last day has passed.
             BundleError: it is not whole.
         """
+        self._require_somebody()
+        found = verify(root, self.progress, None if self.unsigned else self.keys)
+        validity.require_valid(found.manifest)
+        return identity(found)
+
+    def foresee(self, root: Path | None) -> Identity | None:
+        """Refuse the bundle at ``root``, before it is copied, for what is known without reading its files.
+
+        Args:
+            root: None where it lies in no folder yet: then only who could vouch for it is asked.
+
+        Returns:
+            What it says it is, where that can be told; it still has to be checked.
+
+        Raises:
+            SignatureError, ExpiredError: as for the check.
+        """
+        self._require_somebody()
+        found = glance(root, None if self.unsigned else self.keys) if root is not None else None
+        if found is None:
+            return None
+        validity.require_valid(found.manifest)
+        return _identity(found.manifest, found.tag, found.signers)
+
+    def _require_somebody(self) -> None:
         if not self.keys and not self.unsigned:
             raise SignatureError(
                 "No key is trusted on this machine, so nobody can vouch for the bundle.",
                 hint="`publicai-edge trust add FILE --name NAME` with the public key of its steward; or --unsigned, if "
                 "you know by another way where the bundle comes from. That is written into the log.",
             )
-        found = verify(root, self.progress, None if self.unsigned else self.keys)
-        validity.require_valid(found.manifest)
-        return identity(found)
 
 
 @dataclass(frozen=True)
@@ -93,11 +119,10 @@ class Return:
 
 def identity(found: Verification) -> Identity:
     """Return what a verified bundle says it is."""
-    manifest = found.manifest
+    return _identity(found.manifest, found.blobs[bag.TAG_MANIFEST].sha256, found.signers)
+
+
+def _identity(manifest: "Manifest", tag: str, signers: Sequence[TrustedKey]) -> Identity:
     return Identity(
-        manifest.name,
-        manifest.version,
-        manifest.release,
-        found.blobs[bag.TAG_MANIFEST].sha256,
-        tuple(key.fingerprint for key in found.signers),
+        manifest.name, manifest.version, manifest.release, tag, tuple(signer.fingerprint for signer in signers)
     )

@@ -1,9 +1,9 @@
 """Install, update, roll back, remove: the order of the steps, and what happens when one fails.
 
-Install and update are one operation: lock, tidy up after earlier runs, copy into the staging folder, check the copy,
-decide whether it may be installed, name it below ``versions/``, test it there, switch, remember, tidy up. Nothing that
-was installed before is touched until the switch, which is one rename; everything is flushed before the next step counts
-on it, and before the caller is told.
+Install and update are one operation: lock, tidy up after earlier runs, refuse what needs no copy to be refused, copy
+into the staging folder, check the copy, decide whether it may be installed, name it below ``versions/``, test it there,
+switch, remember, tidy up. Nothing that was installed before is touched until the switch, which is one rename;
+everything is flushed before the next step counts on it, and before the caller is told.
 
 The test runs before the switch, in the folder that is then switched to: a version that does not start is never in use,
 not even for the moment that a power cut needs.
@@ -44,12 +44,15 @@ class Rules:
 
     Attributes:
         check: checks every byte of a bundle folder, and the signatures that are asked for; raises.
+        foresee: refuses a bundle before it is copied, by what is known without its files; what it passes is checked all
+            the same. Given the bundle's folder, or None where it lies in none; returns what the bundle says it is.
         test: starts a bundle and sees it answer; raises. None leaves that out.
         downgrade: why a release may go back; None forbids it.
         note: what the log says besides, such as that no signature was asked for.
     """
 
     check: Callable[[Path], Identity]
+    foresee: Callable[[Path | None], Identity | None] | None = None
     test: Callable[[Path], None] | None = None
     downgrade: str | None = None
     note: dict[str, Any] = field(default_factory=dict)
@@ -96,6 +99,7 @@ def install(source: Source, folder: Path, rules: Rules, progress: Progress) -> D
             staged = staging.staging_folder(folder)
             ground.require_space(folder, source.size() - ground.size_of(staged))
             with _staged(folder, staged):
+                _foresee(source, folder, rules)
                 staging.prepare(staged)
                 source.fill(staged, progress)
                 durable.sync_tree(staged)
@@ -109,6 +113,12 @@ def install(source: Source, folder: Path, rules: Rules, progress: Progress) -> D
             return _take(layout, staged, identity, rules, facts, progress)
         finally:
             ground.leave_nothing(folder)
+
+
+def _foresee(source: Source, folder: Path, rules: Rules) -> None:
+    """Refuse what would be refused anyway, before gigabytes are copied."""
+    if rules.foresee and (identity := rules.foresee(source.folder)):
+        allowed.check(identity, history.highest(Layout(folder, identity.name)), rules.downgrade)
 
 
 def _take(

@@ -31,6 +31,10 @@ class Source(Protocol):
         """SHA-256 of its tag manifest, where that can be told before it is copied."""
 
     @property
+    def folder(self) -> Path | None:
+        """Where the bundle lies, if it lies in a folder already."""
+
+    @property
     def called(self) -> str:
         """What is put together from it, in words that begin a sentence."""
 
@@ -57,6 +61,11 @@ class FolderSource:
     def tag(self) -> str | None:
         """SHA-256 of its tag manifest, or None where it has none."""
         return tag_of(self.root)
+
+    @property
+    def folder(self) -> Path:
+        """The same folder."""
+        return self.root
 
     @property
     def called(self) -> str:
