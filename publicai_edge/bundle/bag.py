@@ -21,6 +21,7 @@ UNLISTED = frozenset({TAG_MANIFEST})
 
 _STARTED = re.compile(r"start|data/runtime/[^/]+/publicai-edge(?:\.exe)?")
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+_OXUM = re.compile(rb"^Payload-Oxum: (\d{1,18})\.(\d{1,9})$", re.MULTILINE)
 
 
 def declaration() -> bytes:
@@ -34,6 +35,18 @@ def info(fields: Mapping[str, str], payload: Mapping[str, Blob]) -> bytes:
     lines = [f"{name}: {_one_line(value)}" for name, value in fields.items()]
     lines.append(f"Payload-Oxum: {total}.{len(payload)}")
     return ("\n".join(lines) + "\n").encode()
+
+
+def payload_bytes(data: bytes) -> int:
+    """Return the size of the payload that ``bag-info.txt`` tells (RFC 8493, 2.2.2).
+
+    Raises:
+        BundleError: it tells none.
+    """
+    found = _OXUM.search(data)
+    if found is None:
+        raise BundleError(f"{INFO} was changed or damaged: it has no Payload-Oxum.", changed=[INFO])
+    return int(found[1])
 
 
 def manifest(files: Mapping[str, Blob]) -> bytes:

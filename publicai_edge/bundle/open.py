@@ -1,16 +1,22 @@
-"""Open a bundle folder for use: read its manifest and see that its files are there."""
+"""Open a bundle folder for use: read its manifest and see that its files are there, whole by their size.
+
+A copy that was cut short is found here, at once, where it would otherwise be found by a patron. Changed bytes are not:
+reading them all is ``verify``'s work.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from publicai_edge import digest
-from publicai_edge.bundle import contents
+from publicai_edge.bundle import bag, contents
 from publicai_edge.bundle import manifest as bundle_manifest
 from publicai_edge.bundle.manifest import Manifest, ModelInfo
 from publicai_edge.engine.config import EngineConfig
 from publicai_edge.engine.passages.settings import PassageSettings
 from publicai_edge.engine.warm import SharedPrompt
 from publicai_edge.errors import BundleError
+
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -110,10 +116,10 @@ def passage_settings(bundle: Bundle, folder: Path | None) -> PassageSettings:
 
 
 def open_bundle(root: Path) -> Bundle:
-    """Open the bundle at ``root``; checks that what it needs is present, not that it is unchanged.
+    """Open the bundle at ``root``; checks that its files are there with all their bytes, not that they are unchanged.
 
     Raises:
-        BundleError: it is not a bundle, or lacks a file it needs.
+        BundleError: it is not a bundle, lacks a file, or has one that was cut.
     """
     place = root / bundle_manifest.FILE_NAME
     try:
@@ -132,20 +138,55 @@ def open_bundle(root: Path) -> Bundle:
 
 
 def _require(bundle: Bundle) -> None:
-    needed = [bundle.root / path for path in (bundle.manifest.model.file, *bundle.manifest.model.parts)]
+    listed = bag.parse_manifest(_list(bundle, bag.PAYLOAD_MANIFEST), bag.PAYLOAD_MANIFEST)
+    wanted = bag.payload_bytes(_list(bundle, bag.INFO))
+    sizes = {path: _size(bundle.root / path) for path in listed}
+    model = bundle.manifest.model
+    needed = [bundle.root / path for path in (model.file, *model.parts)]
     others = (bundle.embedding_path, bundle.dictation_path, bundle.knowledge_path)
     needed += [path for path in (*others, *bundle.voice_paths.values(), *bundle.zim_paths) if path]
-    if missing := [path for path in needed if not path.exists()]:
-        names = ", ".join(path.relative_to(bundle.root).as_posix() for path in missing)
+    missing = {path.relative_to(bundle.root).as_posix() for path in needed if not path.exists()}
+    missing |= {path for path, size in sizes.items() if size is None}
+    if missing:
+        raise _lacks(bundle, sorted(missing))
+    if (size := (bundle.root / model.file).stat().st_size) != model.size:
         raise BundleError(
-            f"The bundle {bundle.root} lacks {names}.",
-            hint="Copy it again from where it came; `publicai-edge verify` lists everything that is missing.",
-            missing=[str(path) for path in missing],
-        )
-    size = (bundle.root / bundle.manifest.model.file).stat().st_size
-    if size != bundle.manifest.model.size:
-        raise BundleError(
-            f"{bundle.manifest.model.file} in {bundle.root} has {size:,} bytes; "
-            f"bundle.json says {bundle.manifest.model.size:,}.",
+            f"{model.file} in {bundle.root} has {size:,} bytes; bundle.json says {model.size:,}.",
             hint="The copy was cut short, or the file was changed: copy the bundle again.",
         )
+    if (total := sum(size or 0 for size in sizes.values())) != wanted:
+        raise BundleError(
+            f"The files below {bundle.root / bag.PAYLOAD} have {total:,} bytes; {bag.INFO} says {wanted:,}.",
+            hint="The copy was cut short, or a file was changed: `publicai-edge verify` names it. "
+            "Copy the bundle again from where it came.",
+        )
+
+
+def _list(bundle: Bundle, name: str) -> bytes:
+    try:
+        return (bundle.root / name).read_bytes()
+    except FileNotFoundError as error:
+        raise _lacks(bundle, [name]) from error
+    except OSError as error:
+        raise BundleError(f"Cannot read {bundle.root / name}: {error.strerror}.") from error
+
+
+def _size(place: Path) -> int | None:
+    """Return a file's size in bytes, or None where there is no such file."""
+    try:
+        return place.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise BundleError(f"Cannot read {place}: {error.strerror}.") from error
+
+
+def _lacks(bundle: Bundle, missing: list[str]) -> BundleError:
+    shown = ", ".join(missing[:_SHOWN])
+    if (more := len(missing) - _SHOWN) > 0:
+        shown += f" and {more} more"
+    return BundleError(
+        f"The bundle {bundle.root} lacks {shown}.",
+        hint="Copy it again from where it came; `publicai-edge verify` lists everything that is missing.",
+        missing=missing,
+    )

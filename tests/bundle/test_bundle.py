@@ -122,6 +122,45 @@ def test_truncated_model_says_so_when_opened(bundle_copy: Path) -> None:
         open_bundle(bundle_copy)
 
 
+def test_any_file_that_is_missing_is_told_when_opened(bundle_copy: Path) -> None:
+    knowledge = bundle_copy / "data" / "knowledge"
+    (found, *_) = sorted(path for path in knowledge.rglob("*") if path.is_file())
+    found.unlink()
+    with pytest.raises(BundleError, match=found.name) as caught:
+        open_bundle(bundle_copy)
+    assert caught.value.facts["missing"] == [found.relative_to(bundle_copy).as_posix()]
+
+
+def test_any_file_that_was_cut_is_told_when_opened(bundle_copy: Path) -> None:
+    for path in sorted((bundle_copy / "data").rglob("*")):
+        if path.is_dir() or path.name == "model.gguf" or not (size := path.stat().st_size):
+            continue
+        whole = path.read_bytes()
+        os.truncate(path, size - 1)
+        with pytest.raises(BundleError, match=r"bag-info\.txt says"):
+            open_bundle(bundle_copy)
+        path.write_bytes(whole)
+    open_bundle(bundle_copy)
+
+
+@pytest.mark.parametrize("name", ["bag-info.txt", "manifest-sha256.txt"])
+def test_a_copy_that_ended_before_the_lists_is_told_when_opened(bundle_copy: Path, name: str) -> None:
+    (bundle_copy / name).unlink()
+    with pytest.raises(BundleError, match=f"lacks {name}"):
+        open_bundle(bundle_copy)
+
+
+def test_a_list_without_a_size_is_told_when_opened(bundle_copy: Path) -> None:
+    (bundle_copy / "bag-info.txt").write_text("Payload-Oxum: many\n")
+    with pytest.raises(BundleError, match="has no Payload-Oxum"):
+        open_bundle(bundle_copy)
+
+
+def test_what_a_desktop_leaves_in_a_folder_does_not_keep_a_kiosk_from_opening(bundle_copy: Path) -> None:
+    (bundle_copy / "data" / "model" / ".DS_Store").write_bytes(bytes(6148))
+    open_bundle(bundle_copy)
+
+
 def test_bundle_that_offers_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="services"):
         open_bundle(write_bundle(tmp_path, services=()))
