@@ -108,6 +108,8 @@ def tell(console: "Console", done: "Done", *, unsigned: bool, back: bool = False
         console.warn("Nobody's signature was checked. The log says so.")
     if not done.changed:
         console.say(f"{name} {version} is in use already, whole; nothing was changed.")
+    elif done.before and version_of(done.before) == version:
+        console.say(f"{name} {version} is in use, whole. It took the place of what was there of the same version.")
     elif done.before:
         before = version_of(done.before)
         command = ["publicai-edge", "rollback", name]

@@ -114,6 +114,19 @@ def test_without_a_trusted_key_the_next_step_is_said(run: Run, tmp_path: Path) -
     assert "--unsigned" in done.stderr
 
 
+def test_a_damaged_version_that_is_replaced_is_no_place_to_go_back_to(run: Run, tmp_path: Path) -> None:
+    from tests.bundle.synthetic import write_bundle
+
+    source = write_bundle(tmp_path / "b")
+    command = ["install", source, "--to", str(tmp_path / "opt"), "--unsigned", "--no-self-test"]
+    assert run(*command).returncode == 0
+    (tmp_path / "opt/town-library/current/data/model/model.gguf").write_bytes(b"rotten")
+    done = run(*command)
+    assert done.returncode == 0, done.stderr
+    assert "took the place" in " ".join(done.stderr.split())
+    assert "To go back" not in done.stderr
+
+
 def test_unit_is_printed_without_being_written(run: Run, tmp_path: Path) -> None:
     from tests.bundle.synthetic import write_bundle
 
