@@ -43,7 +43,7 @@ def main(root: Path, bundle: Path, cpu: str | None) -> None:
     mount("--bind", str(bundle), str(root / "bundle"))
     mount("-o", "remount,bind,ro", str(root / "bundle"))
     mount("-t", "proc", "proc", str(root / "proc"))
-    if cpu:
+    if cpu and not foreign(bundle):
         emulate(bundle / _PROGRAM)
     before = files(root)
     env = {"PATH": "/usr/bin:/bin", "HOME": "/root", "LANG": "C.UTF-8", **({"QEMU_CPU": cpu} if cpu else {})}
