@@ -25,11 +25,20 @@ Name = Annotated[str, typer.Argument(help="The installed bundle's name.", show_d
 Unsigned = Annotated[
     bool, typer.Option("--unsigned", help="Take a bundle that no trusted key signed; written into the log.")
 ]
+
+
+def _said(reason: str | None) -> str | None:
+    if reason is not None and not reason.strip():
+        raise typer.BadParameter("say why, in words that whoever reads the log understands.")
+    return reason
+
+
 Downgrade = Annotated[
     str | None,
     typer.Option(
         "--allow-downgrade",
         metavar="REASON",
+        callback=_said,
         help="Take a release that is not newer than the highest one installed here; the reason goes into the log.",
         show_default=False,
     ),
@@ -106,23 +115,42 @@ def tell(console: "Console", done: "Done", *, unsigned: bool, back: bool = False
     name, version = done.layout.name, version_of(done.entry)
     if unsigned and done.changed:
         console.warn("Nobody's signature was checked. The log says so.")
-    if not done.changed:
+    if not done.changed and back:
+        check = shlex.join(["publicai-edge", "verify", str(done.layout.versions / done.entry)])
+        console.say(f"{name} {version} is in use already; nothing was changed, or looked at: `{check}` does that.")
+        if done.before:
+            console.say(f"Before it was {version_of(done.before)}. To go there: {_way_back(done, by_name=True)}")
+    elif not done.changed:
         console.say(f"{name} {version} is in use already, whole; nothing was changed.")
     elif done.before and version_of(done.before) == version:
         console.say(f"{name} {version} is in use, whole. It took the place of what was there of the same version.")
     elif done.before:
         before = version_of(done.before)
-        command = ["publicai-edge", "rollback", name]
-        # `rollback` alone goes to what was there before the newest; after one, only the version's name leads there.
-        command += ["--version", before] if back else []
-        command += ["--to", str(done.layout.folder)] if done.layout.folder != folder_of(None) else []
-        console.say(f"{name} {version} is in use; before it was {before}. To go back there: {shlex.join(command)}")
+        console.say(
+            f"{name} {version} is in use; before it was {before}. To go back there: {_way_back(done, by_name=back)}"
+        )
     else:
         start = ["publicai-edge", "serve", str(done.layout.current)]
         console.say(f"{name} {version} is in use. Start it: {shlex.join(start)}")
     if done.changed and (hint := service.restart_hint(done.layout, service.default_scope())):
         console.say(f"The service goes on with the version it started with until: {hint}")
     console.data(done.to_json(), str(done.layout.current))
+
+
+def _way_back(done: "Done", *, by_name: bool) -> str:
+    """Return the command that goes to the version before.
+
+    `rollback` alone goes to what was there before the newest; after one, only the version's name leads there.
+    """
+    from publicai_edge.bundle.install.layout import version_of
+
+    command = ["publicai-edge", "rollback", done.layout.name]
+    command += ["--version", version_of(done.before)] if by_name and done.before else []
+    return shlex.join([*command, *_to(done.layout.folder)])
+
+
+def _to(folder: Path) -> list[str]:
+    return ["--to", str(folder)] if folder != folder_of(None) else []
 
 
 def rollback(
@@ -189,6 +217,7 @@ def installed(
     Example:  publicai-edge installed --json
     """
     from publicai_edge.bundle.install.inventory import installed as found_in
+    from publicai_edge.bundle.install.inventory import interrupted_in
 
     console = options.console(as_json=json_, debug=debug)
     folder = folder_of(to)
@@ -201,5 +230,10 @@ def installed(
         console.table(f"Installed in {folder}", ["name", "version", "release", "before", "highest"], rows)
     else:
         console.say(f"No bundle is installed in {folder}.")
+    if waiting := interrupted_in(folder):
+        name, size = waiting
+        remove = f", or remove it: {shlex.join(['publicai-edge', 'uninstall', name, *_to(folder)])}" if name else ""
+        what = f"An installation of {name or 'a bundle'} was interrupted, and {size / 1e6:,.1f} MB of it are kept."
+        console.say(f"{what} Run it again to go on{remove}.")
     lines = [f"{item['name']} {item['version']} {item['path']}" for item in found]
     console.data({"folder": str(folder), "bundles": found}, "\n".join(lines) or None)

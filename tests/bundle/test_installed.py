@@ -10,13 +10,14 @@ import pytest
 
 from publicai_edge.bundle.install import history, operation
 from publicai_edge.bundle.install.acceptance import Acceptance, Return
-from publicai_edge.bundle.install.inventory import installed
+from publicai_edge.bundle.install.inventory import installed, interrupted_in
 from publicai_edge.bundle.install.layout import TRASH, Layout
 from publicai_edge.bundle.install.operation import Rules
+from publicai_edge.bundle.install.staging import FolderSource
 from publicai_edge.bundle.install.switch import switch
 from publicai_edge.bundle.signing.trust import TrustedKey
 from publicai_edge.errors import BundleError, NotFoundError, SignatureError
-from publicai_edge.progress import Recorder, Silent
+from publicai_edge.progress import Progress, Recorder, Silent
 from tests.bundle.installing import BACK_UNSIGNED, NAME, UNSIGNED, in_use, install, rollback, snapshot
 from tests.bundle.signing.signers import Person, person
 
@@ -40,6 +41,22 @@ def test_older_release_is_refused_also_after_a_rollback(bundle: Callable[..., Pa
         with pytest.raises(BundleError, match="release 3 was installed here"):
             install(old, folder)
     assert install(three, folder).changed
+
+
+def test_a_damaged_version_in_use_is_mended_also_where_a_newer_one_was_installed(
+    bundle: Callable[..., Path], folder: Path
+) -> None:
+    one, two = bundle("1.0.0", 1), bundle("1.1.0", 2)
+    install(one, folder)
+    install(two, folder)
+    rollback(folder)
+    model = Layout(folder, NAME).current / "data" / "model" / "model.gguf"
+    model.write_bytes(b"rotten")
+    assert install(one, folder).changed
+    assert in_use(folder) == "1.0.0"
+    assert model.read_bytes() == (one / "data" / "model" / "model.gguf").read_bytes()
+    with pytest.raises(BundleError, match="release 2 was installed here"):
+        install(bundle("1.0.5", 1), folder)
 
 
 def test_downgrade_needs_a_reason_and_the_log_keeps_it(bundle: Callable[..., Path], folder: Path) -> None:
@@ -251,6 +268,28 @@ def test_a_first_installation_that_was_cut_short_can_be_removed(
         install(source, folder, Rules(UNSIGNED, test=cut))
     assert in_use(folder) is None
     assert snapshot(tmp_path) != before
+    operation.uninstall(NAME, folder, Silent())
+    assert snapshot(tmp_path) == before
+
+
+def test_what_a_killed_copy_has_left_can_be_removed_and_no_other_bundles(
+    bundle: Callable[..., Path], folder: Path, tmp_path: Path
+) -> None:
+    class Cut(FolderSource):
+        def fill(self, target: Path, progress: Progress) -> None:
+            super().fill(target, progress)
+            raise KeyboardInterrupt
+
+    source = bundle("1.0.0", 1)
+    before = snapshot(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        operation.install(Cut(source), folder, Rules(UNSIGNED), Silent())
+    name, size = interrupted_in(folder) or ("", 0)
+    assert name == NAME
+    assert size > 800
+    with pytest.raises(NotFoundError):
+        operation.uninstall("other", folder, Silent())
+    assert interrupted_in(folder)
     operation.uninstall(NAME, folder, Silent())
     assert snapshot(tmp_path) == before
 

@@ -127,6 +127,44 @@ def test_a_damaged_version_that_is_replaced_is_no_place_to_go_back_to(run: Run, 
     assert "To go back" not in done.stderr
 
 
+def test_what_an_interrupted_installation_keeps_is_told_with_the_way_to_remove_it(run: Run, tmp_path: Path) -> None:
+    from tests.bundle.synthetic import write_bundle
+
+    folder = tmp_path / "opt"
+    shutil.copytree(write_bundle(tmp_path / "b"), folder / ".publicai-edge-staging")
+    said = " ".join(run("installed", "--to", folder).stderr.split())
+    assert "An installation of town-library was interrupted" in said
+    command = said.partition("or remove it: publicai-edge ")[2].removesuffix(".")
+    assert run(*shlex.split(command)).returncode == 0
+    assert not (folder / ".publicai-edge-staging").exists()
+
+
+def test_a_reason_of_blanks_is_none(run: Run, tmp_path: Path) -> None:
+    from tests.bundle.synthetic import write_bundle
+
+    for reason in ("", "  "):
+        done = run("install", write_bundle(tmp_path / "b"), "--unsigned", "--allow-downgrade", reason)
+        assert done.returncode == 2, done.stderr
+        assert "say why" in " ".join(done.stderr.split())
+
+
+def test_a_rollback_that_changes_nothing_says_where_it_could_go(run: Run, tmp_path: Path) -> None:
+    from tests.bundle.synthetic import write_bundle
+
+    to = ["--to", str(tmp_path / "opt"), "--unsigned", "--no-self-test"]
+    for release in (1, 2):
+        assert (
+            run("install", write_bundle(tmp_path / "b", version=f"1.{release}.0", release=release), *to).returncode == 0
+        )
+    assert run("rollback", "town-library", *to).returncode == 0
+    again = " ".join(run("rollback", "town-library", *to).stderr.split())
+    assert "1.1.0 is in use already; nothing was changed" in again
+    assert "whole" not in again, "it was not looked at"
+    command = again.partition("To go there: publicai-edge ")[2]
+    assert run(*shlex.split(command), "--unsigned", "--no-self-test").returncode == 0
+    assert "1.2.0" in run("installed", *to[:2]).stdout
+
+
 def test_unit_is_printed_without_being_written(run: Run, tmp_path: Path) -> None:
     from tests.bundle.synthetic import write_bundle
 

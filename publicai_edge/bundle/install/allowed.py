@@ -12,13 +12,19 @@ from publicai_edge.errors import BundleError
 OVERRIDE = "--allow-downgrade REASON"
 
 
-def check(new: Identity, known: Highest, reason: str | None) -> bool:
+def check(new: Identity, known: Highest, reason: str | None, in_use: str | None = None) -> bool:
     """Return whether installing ``new`` goes back, which ``reason`` allows.
+
+    Args:
+        new: what is to be installed.
+        known: the highest release that ever was.
+        reason: why it may go back.
+        in_use: SHA-256 of the tag manifest of what is in use; to put the very same in its place mends it.
 
     Raises:
         BundleError: it goes back, and there is no reason.
     """
-    problem = _problem(new, known)
+    problem = _problem(new, known) if new.tag != in_use else None
     if problem and not reason:
         raise BundleError(
             f"{problem} Somebody may be bringing back an old bundle whose faults are known.",

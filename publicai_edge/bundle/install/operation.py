@@ -106,7 +106,7 @@ def install(source: Source, folder: Path, rules: Rules, progress: Progress) -> D
                 with _said_of(staged, source.called, source.advice):
                     identity = rules.check(staged)
                 layout = Layout(folder, identity.name)
-                back = allowed.check(identity, history.highest(layout), rules.downgrade)
+                back = _goes_back(layout, identity, rules)
             facts = {**rules.note, "signers": list(identity.signers)}
             if back:
                 facts["allow_downgrade"] = rules.downgrade
@@ -118,7 +118,11 @@ def install(source: Source, folder: Path, rules: Rules, progress: Progress) -> D
 def _foresee(source: Source, folder: Path, rules: Rules) -> None:
     """Refuse what would be refused anyway, before gigabytes are copied."""
     if rules.foresee and (identity := rules.foresee(source.folder)):
-        allowed.check(identity, history.highest(Layout(folder, identity.name)), rules.downgrade)
+        _goes_back(Layout(folder, identity.name), identity, rules)
+
+
+def _goes_back(layout: Layout, identity: Identity, rules: Rules) -> bool:
+    return allowed.check(identity, history.highest(layout), rules.downgrade, tag_of(layout.current))
 
 
 def _take(
@@ -224,7 +228,9 @@ def removable(name: str, folder: Path) -> Layout:
         NotFoundError: it is none of these.
     """
     layout = Layout(folder.absolute(), name)
-    interrupted = is_begun(layout) or (is_name(name) and staging.is_trashed(layout.folder, name))
+    interrupted = is_begun(layout) or (
+        is_name(name) and (staging.is_trashed(layout.folder, name) or staging.name_of_staged(layout.folder) == name)
+    )
     return layout if interrupted else named(layout.folder, name)
 
 
@@ -243,7 +249,7 @@ def uninstall(name: str, folder: Path, progress: Progress) -> Layout:
         elif is_begun(layout):
             staging.trash(folder, layout.home)
             progress.say(f"{name} never came into use; removing its files.")
-        staging.clear(folder, staging=not installed_names(folder))
+        staging.clear(folder, staging=not installed_names(folder) or staging.name_of_staged(folder) == name)
         ground.leave_nothing(folder)
     return layout
 

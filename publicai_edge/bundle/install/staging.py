@@ -4,6 +4,7 @@ A run that was interrupted leaves what it had copied; the next one keeps every f
 flushes it again (it may never have reached the disk) and copies the rest.
 """
 
+import json
 import os
 import shlex
 import shutil
@@ -163,6 +164,15 @@ def is_there(place: Path, sha256: str | None, size: int, mode: int | None) -> bo
 def staging_folder(folder: Path) -> Path:
     """Return where a bundle is put together before it is checked."""
     return folder / STAGING
+
+
+def name_of_staged(folder: Path) -> str | None:
+    """Return the name of the bundle on its way in, as its ``bundle.json`` says: it is used to take it away only."""
+    try:
+        found = json.loads(contents.read(staging_folder(folder), "bundle.json"))["name"]
+    except (BundleError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def prepare(staged: Path) -> None:
