@@ -1,5 +1,6 @@
 """``publicai-edge diff`` and ``apply``: carry to a kiosk only what changed between two versions of a bundle."""
 
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,8 @@ import typer
 from publicai_edge.cli import install, options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from publicai_edge.bundle.delta.rebuild import UpdateSource
     from publicai_edge.bundle.install.operation import Rules
     from publicai_edge.cli.console import Console
@@ -33,9 +36,12 @@ def diff(
     """
     from publicai_edge import atomic
     from publicai_edge.bundle.delta.write import write
+    from publicai_edge.errors import HostError
 
     console = options.console(as_json=json_, debug=debug, quiet=quiet)
     atomic.check_target(output)
+    if output.exists() and not zipfile.is_zipfile(output):
+        raise HostError(f"{output} is there and is no update; it is left as it is.", hint="Give another --output.")
     done = write(old, new, output, console)
     console.say(
         f"{done.kept} files are taken from the old version, {done.patched} from pieces of it, {done.whole} are "
@@ -48,6 +54,8 @@ def diff(
             f"The new bundle has release {done.releases[1]}, and the old one {done.releases[0]}: a kiosk takes a "
             "higher number only. Raise `release` in the recipe, build, sign, and run `diff` again."
         )
+    for warning in _refusals(new):
+        console.warn(warning)
     value = {
         "update": str(done.path),
         "bytes": done.size,
@@ -58,6 +66,22 @@ def diff(
         "worth_it": done.worth_it,
     }
     console.data(value, str(done.path))
+
+
+def _refusals(new: Path) -> "Iterator[str]":
+    """Yield what a kiosk would refuse a bundle for, that its steward can still mend."""
+    from publicai_edge.bundle import validity
+    from publicai_edge.bundle.signing import names
+    from publicai_edge.bundle.verify import glance
+
+    if (found := glance(new)) is None:
+        return
+    there, wanted = len(names.present(path.name for path in new.iterdir())), found.manifest.signatures_required
+    if there < max(1, wanted):
+        has = f"has {there} of the {wanted} signatures it asks for" if wanted else "is not signed"
+        yield f"{new} {has}: a kiosk takes it with --unsigned only. Sign it, and run `diff` again."
+    if validity.of(found.manifest).expired:
+        yield f"{new} is past its last day, {found.manifest.valid_until}: no kiosk takes it."
 
 
 def apply(

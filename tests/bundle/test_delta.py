@@ -1,6 +1,7 @@
 """Updates: they carry what changed, make the new bundle to the byte, and anything wrong with them is refused."""
 
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from itertools import pairwise
@@ -62,6 +63,23 @@ def test_update_carries_what_changed_and_gives_the_new_bundle_to_the_byte(
     assert {path.name for path in mine.parent.iterdir()} == {mine.name, made.name}
 
 
+def test_what_a_damaged_update_was_put_together_to_is_not_left_beside(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    class Damaged(UpdateSource):
+        def fill(self, target: Path, progress: Progress) -> None:
+            super().fill(target, progress)
+            raise BundleError("The update is damaged.")
+
+    old, new = pair
+    write(old, new, tmp_path / "update.zip", Silent())
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    mine = shutil.copytree(old, alone / old.name)
+    source = UpdateSource.open(tmp_path / "update.zip", mine)
+    with pytest.raises(BundleError, match="damaged"):
+        write_beside(Damaged(source.path, source.update, source.old), alone, UNSIGNED, Silent())
+    assert [path.name for path in alone.iterdir() if path.is_dir()] == [old.name]
+
+
 def test_two_runs_that_write_beside_do_not_mix(pair: tuple[Path, Path], tmp_path: Path) -> None:
     old, new = pair
     write(old, new, tmp_path / "update.zip", Silent())
@@ -119,7 +137,7 @@ def test_update_between_two_names_is_refused(pair: tuple[Path, Path], tmp_path: 
 
 
 def test_update_from_a_bundle_to_itself_is_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="the same bundle"):
+    with pytest.raises(BundleError, match="the same content"):
         write(pair[0], pair[0], tmp_path / "update.zip", Silent())
     assert not (tmp_path / "update.zip").exists()
 

@@ -103,6 +103,29 @@ def test_password_without_a_terminal_is_asked_for_in_the_environment(run: Run, h
     assert not (here / "own.pem").exists()
 
 
+def test_update_to_what_is_not_signed_or_past_its_day_is_said(run: Run, here: Path, bundle: Path) -> None:
+    from datetime import date
+
+    wanting = write_bundle(here / "two", version="1.0.1", release=2, signatures_required=2)
+    said = " ".join(run("diff", bundle, wanting, "-o", here / "two.zip").stderr.split())
+    assert "has 0 of the 2 signatures it asks for" in said
+    past = write_bundle(here / "past", version="1.0.2", release=3, valid_until=date(2026, 1, 1))
+    said = " ".join(run("diff", bundle, past, "-o", here / "past.zip").stderr.split())
+    assert "is not signed" in said
+    assert "past its last day, 2026-01-01" in said
+
+
+def test_update_is_not_written_over_what_is_no_update(run: Run, here: Path, bundle: Path) -> None:
+    run("key", "new", "steward")
+    before = (here / "steward.pem").read_bytes()
+    newer = write_bundle(here / "newer", version="1.0.1", release=2)
+    done = run("diff", bundle, newer, "-o", here / "steward.pem")
+    assert done.returncode != 0
+    assert "is no update" in " ".join(done.stderr.split())
+    assert (here / "steward.pem").read_bytes() == before
+    assert [run("diff", bundle, newer, "-o", here / "u.zip").returncode for _ in range(2)] == [0, 0]
+
+
 def test_update_that_no_kiosk_takes_is_said(run: Run, here: Path, bundle: Path) -> None:
     """The number is what a kiosk goes by: an update to the same one, or a lower one, is refused there."""
     again = write_bundle(here / "again", version="1.0.1")

@@ -21,9 +21,9 @@ def write_beside(source: Source, parent: Path, check: Callable[[Path], Identity]
     with ground.locked(parent):
         staged = parent / f".unfinished-{source.tag}"
         atomic.require_space(parent, source.size(), "The new bundle")
-        source.fill(staged, progress)
-        durable.sync_tree(staged)
         try:
+            source.fill(staged, progress)
+            durable.sync_tree(staged)
             target = parent / _name(check(staged), parent)
         except BundleError:
             atomic.remove_tree(staged)

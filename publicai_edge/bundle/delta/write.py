@@ -63,8 +63,9 @@ def write(old: Path, new: Path, target: Path, progress: Progress) -> Written:
     ends = _end(before), _end(after)
     if ends[0].tag == ends[1].tag:
         raise BundleError(
-            f"{old} and {new} are the same bundle, to the byte.",
-            hint="There is nothing to update. Change the recipe or its documents, raise `release`, and build again.",
+            f"{old} and {new} have the same content, to the byte.",
+            hint="There is nothing to update. Where only the signatures are new, bring the bundle itself; else change "
+            "the recipe or its documents, raise `release`, and build again.",
         )
     blobs = dict(after.blobs)
     for path in files_of(new):
