@@ -52,6 +52,8 @@ class Listing:
 
 def what_to_give(place: Path) -> str:
     """Return what to do next where ``place`` is no bundle."""
+    if (place / "START-HERE.html").is_file():
+        return "It was one, and a part of it is missing: copy the bundle again from where it came."
     if place.suffix == ".toml":
         return f"That is a recipe: `publicai-edge build {place}` makes the bundle, and prints its folder."
     first = "Unpack it, and give" if place.suffix == ".zip" else "Give"

@@ -4,6 +4,7 @@ A copy that was cut short is found here, at once, where it would otherwise be fo
 reading them all is ``verify``'s work.
 """
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,7 +158,7 @@ def _require(bundle: Bundle) -> None:
     if (total := sum(size or 0 for size in sizes.values())) != wanted:
         raise BundleError(
             f"The files below {bundle.root / bag.PAYLOAD} have {total:,} bytes; {bag.INFO} says {wanted:,}.",
-            hint="The copy was cut short, or a file was changed: `publicai-edge verify` names it. "
+            hint=f"The copy was cut short, or a file was changed: `{_verify(bundle)}` names it. "
             "Copy the bundle again from where it came.",
         )
 
@@ -181,12 +182,16 @@ def _size(place: Path) -> int | None:
         raise BundleError(f"Cannot read {place}: {error.strerror}.") from error
 
 
+def _verify(bundle: Bundle) -> str:
+    return shlex.join(["publicai-edge", "verify", str(bundle.root)])
+
+
 def _lacks(bundle: Bundle, missing: list[str]) -> BundleError:
     shown = ", ".join(missing[:_SHOWN])
     if (more := len(missing) - _SHOWN) > 0:
         shown += f" and {more} more"
     return BundleError(
         f"The bundle {bundle.root} lacks {shown}.",
-        hint="Copy it again from where it came; `publicai-edge verify` lists everything that is missing.",
+        hint=f"Copy it again from where it came; `{_verify(bundle)}` lists everything that is missing.",
         missing=missing,
     )

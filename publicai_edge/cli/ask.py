@@ -149,6 +149,8 @@ class _Printer:
         self.value["answer"] = self._answer
         if self._answer:
             self._write("\n")
+        elif self.value.get("reason") == "stop" and self.value["found"]:
+            self._console.warn("The model said nothing. `publicai-edge verify` tells whether the bundle is damaged.")
         told = [sentence["sources"] for sentence in self.value["sentences"]]
         if self.value["sources"] and told and not any(told):
             self._console.say("\nNothing in this answer could be matched to the passages above. Read them yourself.")

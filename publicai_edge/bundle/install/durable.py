@@ -36,13 +36,13 @@ def _host_error(error: OSError, action: str, path: Path) -> HostError:
     if error.errno in _FULL:
         return HostError(
             f"The disk is full: cannot {action} {path}.",
-            hint="Free some space and run the same command again, or install to another disk with --to.",
+            hint="Free some space there and run the same command again, or choose another disk.",
             **facts,
         )
     if error.errno in _FORBIDDEN:
         return HostError(
             f"No permission to {action} {path}: {error.strerror}.",
-            hint="Run the command as the owner of that folder, or choose another one with --to.",
+            hint="Run the command as the owner of that folder, or choose another one.",
             **facts,
         )
     return HostError(

@@ -88,7 +88,7 @@ def demand(checked: Checked, keys: Sequence[TrustedKey], required: int) -> None:
         raise SignatureError(
             f"None of the trusted keys ({asked}) signed the bundle; it is signed by {strange}.",
             hint="Compare that fingerprint with the steward's, by telephone or letter. If it is theirs: "
-            "`publicai-edge trust add FILE --name NAME`.",
+            "`publicai-edge trust add FILE --name NAME`, or give that key's file where --public-key was given.",
             **facts,
         )
     who = ", ".join(signer.name for signer in checked.signers)
