@@ -12,7 +12,7 @@ from typing import Any
 
 from publicai_edge import digest
 from publicai_edge.artifact import Blob
-from publicai_edge.bundle import pack
+from publicai_edge.bundle import bag, pack
 from publicai_edge.bundle.manifest import (
     EngineInfo,
     KnowledgeInfo,
@@ -120,3 +120,17 @@ def write_bundle(
         manifest = manifest_of(payload, name, version, release, **changes)
         folder, _ = pack.write(pack.Content(manifest, blobs, tags), parent, store, Silent())
     return folder
+
+
+def list_anew(root: Path) -> None:
+    """Write the lists of a bundle that was changed, as if it had been built so; no linked file is written to."""
+    blobs = {path: Blob(digest.of_file(root / path), (root / path).stat().st_size) for path in pack.files_below(root)}
+    payload = {path: blob for path, blob in blobs.items() if path.startswith(bag.PAYLOAD)}
+    fields = dict(line.split(": ", 1) for line in (root / bag.INFO).read_text("utf-8").splitlines())
+    fields.pop("Payload-Oxum")
+    written = {bag.INFO: bag.info(fields, payload), bag.PAYLOAD_MANIFEST: bag.manifest(payload)}
+    tags = {path: blob for path, blob in blobs.items() if path not in {*payload, bag.TAG_MANIFEST}}
+    tags |= {name: Blob(digest.of_bytes(data), len(data)) for name, data in written.items()}
+    for name, data in {**written, bag.TAG_MANIFEST: bag.manifest(tags)}.items():
+        (root / name).unlink()
+        (root / name).write_bytes(data)

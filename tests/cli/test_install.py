@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 
 from publicai_edge import digest
-from publicai_edge.artifact import Blob
-from publicai_edge.bundle import bag
 from publicai_edge.bundle.manifest import parse
-from publicai_edge.bundle.pack import files_below
 from publicai_edge.pipeline.build import Built
+from tests.bundle.synthetic import list_anew
 from tests.cli.conftest import Run
 from tests.cli.test_bad_input import is_told
 
@@ -36,19 +34,8 @@ def newer(demo: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifest = parse((target / "bundle.json").read_bytes(), "bundle.json")
     newer = manifest.model_copy(update={"version": "1.1.0", "release": 2})
     (target / "bundle.json").write_bytes(newer.to_bytes())
-    _list_anew(target)
+    list_anew(target)
     return target
-
-
-def _list_anew(root: Path) -> None:
-    """Write the manifests of a bundle that was changed."""
-    blobs = {path: Blob(digest.of_file(root / path), (root / path).stat().st_size) for path in files_below(root)}
-    payload = {path: blob for path, blob in blobs.items() if path.startswith(bag.PAYLOAD)}
-    (root / bag.PAYLOAD_MANIFEST).write_bytes(bag.manifest(payload))
-    tags = {path: blob for path, blob in blobs.items() if path not in {*payload, bag.TAG_MANIFEST}}
-    data = (root / bag.PAYLOAD_MANIFEST).read_bytes()
-    tags[bag.PAYLOAD_MANIFEST] = Blob(digest.of_bytes(data), len(data))
-    (root / bag.TAG_MANIFEST).write_bytes(bag.manifest(tags))
 
 
 @pytest.mark.slow
@@ -98,7 +85,7 @@ def test_bundle_whose_model_does_not_load_is_not_installed(run: Run, bundle_copy
     manifest = parse((bundle_copy / "bundle.json").read_bytes(), "bundle.json")
     other = manifest.model.model_copy(update={"sha256": f"sha256:{digest.of_bytes(bytes(data))}"})
     (bundle_copy / "bundle.json").write_bytes(manifest.model_copy(update={"model": other}).to_bytes())
-    _list_anew(bundle_copy)
+    list_anew(bundle_copy)
     done = run("install", bundle_copy, "--to", tmp_path / "opt", "--unsigned")
     assert done.returncode in {4, 6, 7}, done.stderr
     assert not (tmp_path / "opt").exists()

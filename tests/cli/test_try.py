@@ -12,6 +12,7 @@ import pytest
 
 from publicai_edge.bundle import questions
 from publicai_edge.pipeline.build import Built
+from tests.bundle.synthetic import list_anew
 from tests.cli.conftest import PROGRAM, Run
 from tests.conftest import RECIPE
 
@@ -63,6 +64,7 @@ def test_a_kiosk_that_is_not_there_is_told(run: Run, demo: Built) -> None:
 
 def test_a_bundle_without_questions_says_so(run: Run, bundle_copy: Path) -> None:
     (bundle_copy / questions.FILE).unlink()
+    list_anew(bundle_copy)
     done = run("try", str(bundle_copy))
     assert done.returncode == 5
     assert "brings no questions" in done.stderr

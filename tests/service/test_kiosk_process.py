@@ -169,12 +169,14 @@ def test_a_killed_worker_ends_its_answer_with_a_plain_line_and_the_next_is_answe
 def test_the_operator_is_told_which_stored_prompts_are_used(serve: Serve, demo: Built, tmp_path: Path) -> None:
     bundle = linked_copy(demo.folder, tmp_path / "bundle")
     states = sorted((bundle / "data" / "warm").iterdir())
+    size = states[0].stat().st_size
     states[0].unlink()
+    states[0].write_bytes(bytes(size))
     kiosk = serve(bundle).wait_ready()
     until(lambda: "Service prompts" in kiosk.stderr.read_text(), "the line about the prompts")
     told = kiosk.stderr.read_text()
     assert f"Service prompts: {len(states) - 1} stored states reused, 1 rebuilt." in told
-    assert f"{states[0].name} cannot be read (No such file or directory), so the prompt is read again" in told
+    assert f"{states[0].name} is not the file that the bundle lists, so the prompt is read again" in told
 
 
 def test_a_port_in_use_is_named_with_code_6_before_a_model_is_loaded(demo: Built) -> None:

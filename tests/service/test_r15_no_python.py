@@ -22,6 +22,7 @@ from publicai_edge.pipeline.options import Options
 from publicai_edge.progress import Silent
 from publicai_edge.runtime import debian, platforms
 from publicai_edge.store import Store
+from tests.bundle.synthetic import list_anew
 from tests.conftest import RECIPE, ROOT, downloads
 from tests.promises import Figure
 from tests.service.bare_machine import ADDED
@@ -144,5 +145,6 @@ def test_a_broken_copy_of_the_program_fails_the_same_harness(native: Path, machi
     broken = tmp_path / native.name
     shutil.copytree(native, broken)
     shutil.rmtree(broken / f"data/runtime/{NATIVE}/_internal/llama_cpp/lib")
+    list_anew(broken)
     with pytest.raises(AssertionError):
         answered(machine(broken, "amd64"))
