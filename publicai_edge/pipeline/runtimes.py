@@ -29,8 +29,8 @@ _IMPORT = "Take the one of this project's release, or export it there; then: pub
 _CODE = ("publicai_edge.runtime",)
 _COMPILING = tuple(f"publicai_edge.runtime.{name}" for name in ("debian", "llamacpp", "platforms"))
 """What decides how llama.cpp is compiled; a change of the rest does not compile it again."""
-_CARRIED = ("archives", "artifact", "atomic", "bench", "child", "cli", "digest", "erasing", "errors", "gguf", "host",
-            "pages", "progress", "recipe", "scrub", "store", "tuning")  # fmt: skip
+_CARRIED = ("archives", "artifact", "atomic", "bench", "child", "cli", "compiling", "digest", "erasing", "errors",
+            "gguf", "host", "pages", "progress", "recipe", "scrub", "store", "tuning")  # fmt: skip
 """What the packages of :data:`freeze.KIOSK` and the verbs import besides those; a change of it makes a new runtime."""
 
 
