@@ -53,6 +53,18 @@ def check(root: Path) -> Identity:
     return Identity(value["name"], value["version"], value["release"], tag)
 
 
+def foresee(root: Path | None) -> Identity | None:
+    """Say what a bundle is before it is copied, by its ``bundle.json``."""
+    if root is None:
+        return None
+    try:
+        value = json.loads((root / "bundle.json").read_bytes())
+        tag = digest.of_file(root / bag.TAG_MANIFEST)
+    except OSError as error:
+        raise BundleError(f"Cannot read {root}: {error}.") from error
+    return Identity(value["name"], value["version"], value["release"], tag)
+
+
 def naive(source: Path, folder: Path) -> None:
     """Copy the new version over the old one."""
     target = folder / check(source).name / "current"
@@ -69,7 +81,7 @@ def apply(update: Path, folder: Path, rules: operation.Rules) -> None:
 def run(action: str, folder: Path, what: str, broken: str = "") -> int:
     """Run an operation; return its exit code, and say on stderr why it failed."""
     try:
-        rules = operation.Rules(check)
+        rules = operation.Rules(check, foresee)
         if action == "rollback":
             operation.rollback(what, folder, rules, Silent())
         elif action == "apply":
