@@ -122,15 +122,28 @@ def write_bundle(
     return folder
 
 
+def list_payload(root: Path) -> None:
+    """Write the payload's list and its size, as if what lies below ``data/`` had been built so."""
+    payload = {path: blob for path, blob in _blobs(root).items() if path.startswith(bag.PAYLOAD)}
+    info = root / bag.INFO
+    lines = info.read_text("utf-8").splitlines() if info.exists() else []
+    fields = dict(line.split(": ", 1) for line in lines if not line.startswith("Payload-Oxum"))
+    _write(info, bag.info(fields, payload))
+    _write(root / bag.PAYLOAD_MANIFEST, bag.manifest(payload))
+
+
 def list_anew(root: Path) -> None:
-    """Write the lists of a bundle that was changed, as if it had been built so; no linked file is written to."""
-    blobs = {path: Blob(digest.of_file(root / path), (root / path).stat().st_size) for path in pack.files_below(root)}
-    payload = {path: blob for path, blob in blobs.items() if path.startswith(bag.PAYLOAD)}
-    fields = dict(line.split(": ", 1) for line in (root / bag.INFO).read_text("utf-8").splitlines())
-    fields.pop("Payload-Oxum")
-    written = {bag.INFO: bag.info(fields, payload), bag.PAYLOAD_MANIFEST: bag.manifest(payload)}
-    tags = {path: blob for path, blob in blobs.items() if path not in {*payload, bag.TAG_MANIFEST}}
-    tags |= {name: Blob(digest.of_bytes(data), len(data)) for name, data in written.items()}
-    for name, data in {**written, bag.TAG_MANIFEST: bag.manifest(tags)}.items():
-        (root / name).unlink()
-        (root / name).write_bytes(data)
+    """Write all lists of a bundle that was changed, as if it had been built so; no linked file is written to."""
+    list_payload(root)
+    tags = {path: blob for path, blob in _blobs(root).items() if not path.startswith(bag.PAYLOAD)}
+    tags.pop(bag.TAG_MANIFEST, None)
+    _write(root / bag.TAG_MANIFEST, bag.manifest(tags))
+
+
+def _blobs(root: Path) -> dict[str, Blob]:
+    return {path: Blob(digest.of_file(root / path), (root / path).stat().st_size) for path in pack.files_below(root)}
+
+
+def _write(place: Path, data: bytes) -> None:
+    place.unlink(missing_ok=True)
+    place.write_bytes(data)

@@ -11,7 +11,7 @@ import pytest
 from publicai_edge.bundle.install import history, operation
 from publicai_edge.bundle.install.acceptance import Acceptance, Return
 from publicai_edge.bundle.install.inventory import installed, interrupted_in
-from publicai_edge.bundle.install.layout import TRASH, Layout
+from publicai_edge.bundle.install.layout import STAGING, TRASH, Layout
 from publicai_edge.bundle.install.operation import Rules
 from publicai_edge.bundle.install.staging import FolderSource
 from publicai_edge.bundle.install.switch import switch
@@ -292,6 +292,13 @@ def test_what_a_killed_copy_has_left_can_be_removed_and_no_other_bundles(
     assert interrupted_in(folder)
     operation.uninstall(NAME, folder, Silent())
     assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"name": 1}', b'{"name": "\\u001b[2Ktown"}', b'{"name": "../town"}'])
+def test_what_an_interrupted_copy_calls_itself_is_no_more_than_a_name(folder: Path, content: bytes) -> None:
+    (folder / STAGING).mkdir(parents=True)
+    (folder / STAGING / "bundle.json").write_bytes(content)
+    assert interrupted_in(folder) == (None, len(content))
 
 
 def test_uninstall_leaves_a_folder_that_was_there_before(

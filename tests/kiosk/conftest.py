@@ -13,15 +13,13 @@ import httpx
 import pytest
 import uvicorn
 
-from publicai_edge import digest
-from publicai_edge.artifact import Blob
-from publicai_edge.bundle import bag
 from publicai_edge.bundle.manifest import Manifest
 from publicai_edge.bundle.open import Bundle, open_bundle
 from publicai_edge.kiosk.app import create_app
 from publicai_edge.kiosk.guard import own_names
 from publicai_edge.kiosk.server import bind, server_config
 from publicai_edge.kiosk.state import Kiosk
+from tests.bundle.synthetic import list_payload
 from tests.kiosk.fakes import FakeDocuments, FakeEngine
 
 if TYPE_CHECKING:
@@ -123,16 +121,8 @@ def write_bundle(root: Path, content: Manifest) -> Bundle:
         path.write_bytes(MODEL)
     (root / "data/embedding").mkdir(exist_ok=True)
     (root / "bundle.json").write_bytes(content.to_bytes())
-    write_lists(root)
+    list_payload(root)
     return open_bundle(root)
-
-
-def write_lists(root: Path) -> None:
-    """Write the lists of what lies below ``data/`` now."""
-    files = [path for path in sorted((root / "data").rglob("*")) if path.is_file()]
-    payload = {path.relative_to(root).as_posix(): Blob(digest.of_file(path), path.stat().st_size) for path in files}
-    (root / bag.INFO).write_bytes(bag.info({}, payload))
-    (root / bag.PAYLOAD_MANIFEST).write_bytes(bag.manifest(payload))
 
 
 @dataclass

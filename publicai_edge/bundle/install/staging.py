@@ -16,7 +16,7 @@ from publicai_edge import digest
 from publicai_edge.atomic import fsync_path
 from publicai_edge.bundle import bag, contents
 from publicai_edge.bundle.install import durable
-from publicai_edge.bundle.install.layout import MADE, STAGING, TRASH, tag_of
+from publicai_edge.bundle.install.layout import MADE, STAGING, TRASH, is_name, tag_of
 from publicai_edge.errors import BundleError
 from publicai_edge.progress import Progress
 
@@ -172,7 +172,7 @@ def name_of_staged(folder: Path) -> str | None:
         found = json.loads(contents.read(staging_folder(folder), "bundle.json"))["name"]
     except (BundleError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return found if isinstance(found, str) else None
+    return found if isinstance(found, str) and is_name(found) else None
 
 
 def prepare(staged: Path) -> None:

@@ -15,7 +15,8 @@ from publicai_edge.kiosk.staff_desk import Desk
 from publicai_edge.kiosk.staff_routes import HEADER
 from publicai_edge.knowledge import IndexSettings, build_index
 from publicai_edge.progress import Silent
-from tests.kiosk.conftest import Running, manifest, running, write_bundle, write_lists
+from tests.bundle.synthetic import list_payload
+from tests.kiosk.conftest import Running, manifest, running, write_bundle
 from tests.kiosk.fakes import FakeEngine
 from tests.kiosk.test_embeddings import write_model
 
@@ -39,7 +40,7 @@ def write_library(root: Path, content: Manifest | None = None) -> Bundle:
     bundle.knowledge_path.unlink()
     documents = {name: texts / name for name in OWN}
     build_index(documents, bundle.embedding_path, bundle.knowledge_path, IndexSettings(120), Silent())
-    write_lists(root)
+    list_payload(root)
     return open_bundle(root)
 
 
