@@ -232,7 +232,9 @@ def installed(
         console.say(f"No bundle is installed in {folder}.")
     if waiting := interrupted_in(folder):
         name, size = waiting
-        remove = f", or remove it: {shlex.join(['publicai-edge', 'uninstall', name, *_to(folder)])}" if name else ""
+        remove = ""
+        if name and all(item["name"] != name for item in found):  # else it would remove what is in use as well
+            remove = f", or remove it: {shlex.join(['publicai-edge', 'uninstall', name, *_to(folder)])}"
         what = f"An installation of {name or 'a bundle'} was interrupted, and {size / 1e6:,.1f} MB of it are kept."
         console.say(f"{what} Run it again to go on{remove}.")
     lines = [f"{item['name']} {item['version']} {item['path']}" for item in found]

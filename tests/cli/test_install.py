@@ -126,6 +126,20 @@ def test_what_an_interrupted_installation_keeps_is_told_with_the_way_to_remove_i
     assert not (folder / ".publicai-edge-staging").exists()
 
 
+def test_an_interrupted_update_is_told_without_the_command_that_would_remove_what_is_in_use(
+    run: Run, tmp_path: Path
+) -> None:
+    from tests.bundle.synthetic import write_bundle
+
+    folder = tmp_path / "opt"
+    first = write_bundle(tmp_path / "b")
+    assert run("install", first, "--to", folder, "--unsigned", "--no-self-test").returncode == 0
+    shutil.copytree(first, folder / ".publicai-edge-staging")
+    said = run("installed", "--to", folder).stderr
+    assert "An installation of town-library was interrupted" in " ".join(said.split())
+    assert "uninstall" not in said
+
+
 def test_a_reason_of_blanks_is_none(run: Run, tmp_path: Path) -> None:
     from tests.bundle.synthetic import write_bundle
 
